@@ -1,0 +1,121 @@
+"""Days, weeks and months in the configured zone, and the clock's arithmetic. All pure.
+
+One timestamp decides every bucket of an event: `local_day` is the only way from an instant to a
+day, and weeks and months follow from the day.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import uuid
+from secrets import randbits
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from zoneinfo import ZoneInfo
+
+    Clock = Callable[[], dt.datetime]
+
+ONE_DAY = dt.timedelta(days=1)
+
+
+def utc_now() -> dt.datetime:
+    """Return the current instant; the clock that everything uses unless a test brings its own."""
+    return dt.datetime.now(dt.UTC)
+
+
+class Period(enum.StrEnum):
+    """The three periods that numbers are kept for."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+    def start(self, day: dt.date) -> dt.date:
+        """Return the first day of the period that holds `day`; weeks begin on Monday (ISO 8601)."""
+        if self is Period.WEEK:
+            return day - dt.timedelta(days=day.weekday())
+        return day.replace(day=1) if self is Period.MONTH else day
+
+    def end(self, start: dt.date) -> dt.date:
+        """Return the first day after the period that begins on `start`."""
+        if self is Period.WEEK:
+            return start + dt.timedelta(days=7)
+        if self is Period.MONTH:
+            return (start + dt.timedelta(days=31)).replace(day=1)
+        return start + ONE_DAY
+
+    def key(self, start: dt.date) -> str:
+        """Return the period's name: `2025-12-08`, `2025-W50` or `2025-12`."""
+        if self is Period.WEEK:
+            year, week, _ = start.isocalendar()
+            return f"{year:04d}-W{week:02d}"
+        return start.strftime("%Y-%m") if self is Period.MONTH else start.isoformat()
+
+
+def local_day(instant: dt.datetime, zone: ZoneInfo) -> dt.date:
+    """Return the calendar day of `instant` in `zone`."""
+    return instant.astimezone(zone).date()
+
+
+def day_start(day: dt.date, zone: ZoneInfo) -> dt.datetime:
+    """Return the instant at which `day` begins in `zone`, in UTC.
+
+    Where midnight does not exist (some zones change their clocks at midnight) this is the first
+    instant of the day.
+    """
+    return _instant(dt.datetime.combine(day, dt.time.min), zone)
+
+
+def next_run_at(now: dt.datetime, zone: ZoneInfo, hour: int = 2) -> dt.datetime:
+    """Return the first instant after `now` at which a daily job is due, in UTC.
+
+    The job is due once a day at `hour`:00 local time: when that time is skipped by a change of
+    clocks, at the first instant after the gap; when it comes twice, at the first of the two.
+    """
+    day = local_day(now, zone)
+    while True:
+        due = _instant(dt.datetime.combine(day, dt.time(hour)), zone)
+        if due > now:
+            return due
+        day += ONE_DAY
+
+
+def last_run_due(now: dt.datetime, zone: ZoneInfo, hour: int = 2) -> dt.datetime:
+    """Return the latest instant not after `now` at which the daily job was due, in UTC."""
+    day = local_day(now, zone)
+    while True:
+        due = _instant(dt.datetime.combine(day, dt.time(hour)), zone)
+        if due <= now:
+            return due
+        day -= ONE_DAY
+
+
+def _instant(naive: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+    """Return the UTC instant of a local time; of a skipped one, the first instant after the gap."""
+    local = naive.replace(tzinfo=zone, fold=0)
+    instant = local.astimezone(dt.UTC)
+    if instant.astimezone(zone).replace(tzinfo=None) == naive:
+        return instant
+    # In a gap fold=0 uses the offset before it and fold=1 the one after it; the change happens
+    # where the two readings of the clock meet.
+    before = local.utcoffset() or dt.timedelta()
+    low, high = instant - dt.timedelta(hours=24), instant
+    while high - low > dt.timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        if middle.astimezone(zone).utcoffset() == before:
+            low = middle
+        else:
+            high = middle
+    return high.replace(microsecond=0)
+
+
+def uuid7(instant: dt.datetime) -> uuid.UUID:
+    """Return a UUID of version 7 (RFC 9562, section 5.7): milliseconds, then 74 random bits."""
+    milliseconds = int(instant.timestamp() * 1000)
+    bits = randbits(74)
+    value = (milliseconds & ((1 << 48) - 1)) << 80
+    value |= 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & ((1 << 62) - 1)
+    return uuid.UUID(int=value)
