@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis: the only room that speaks to them."""

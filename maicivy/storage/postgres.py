@@ -1,0 +1,203 @@
+"""The connections to PostgreSQL: one pool for writing, one for reports, every wait bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import asyncpg
+
+from maicivy.errors import OperatorError, StorageUnavailable
+from maicivy.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from maicivy.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 2.0
+ACQUIRE_TIMEOUT_SECONDS = 2.0
+STATEMENT_TIMEOUT_SECONDS = 4.0
+LOCK_TIMEOUT_SECONDS = 2.0
+WRITE_CONNECTIONS = 2
+STARTUP_PATIENCE_SECONDS = 30.0
+
+# What a server that is gone, stopping, full or cut off raises. A stopped one raises OSError.
+GONE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+    # What another transaction caused and what passes by itself.
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,
+)
+
+# What no waiting mends.
+REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+def describe_error(error: BaseException) -> str:
+    """Return what may be logged of a database error: its SQLSTATE, for the text quotes values."""
+    state = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__} {state}" if state else type(error).__name__
+
+
+class Postgres:
+    """Named statements on two pools, timed; `StorageUnavailable` when the server cannot answer.
+
+    Reports have a pool of their own, so that slow ones never hold up the writer.
+    """
+
+    def __init__(self, reads: Pool, writes: Pool, metrics: Metrics) -> None:
+        self._reads = reads
+        self._writes = writes
+        self._metrics = metrics
+        self._queries = load_queries()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls, dsn: str, metrics: Metrics, pool_size: int) -> AsyncIterator[Postgres]:
+        """Open both pools, waiting up to 30 s for a server that is still starting."""
+        reads = await _create_pool(dsn, pool_size)
+        try:
+            writes = await _create_pool(dsn, WRITE_CONNECTIONS)
+        except BaseException:
+            reads.terminate()
+            raise
+        try:
+            yield cls(reads, writes, metrics)
+        finally:
+            await asyncio.gather(_close(reads), _close(writes))
+
+    def statement(self, name: str) -> str:
+        """Return the text of the statement called `name`."""
+        return self._queries[name]
+
+    async def fetch(self, name: str, *values: Any) -> list[asyncpg.Record]:
+        """Run the report `name` and return its rows."""
+        async with self.reading() as connection:
+            return await self.run(connection, name, *values)
+
+    async def fetch_value(self, name: str, *values: Any) -> Any:
+        """Run the report `name` and return the first column of its first row, or None."""
+        rows = await self.fetch(name, *values)
+        return rows[0][0] if rows else None
+
+    async def write(self, name: str, *values: Any) -> list[asyncpg.Record]:
+        """Run the statement `name` on a connection for writing and return its rows."""
+        async with self.writing() as connection:
+            return await self.run(connection, name, *values)
+
+    async def run(self, connection: Connection, name: str, *values: Any) -> list[asyncpg.Record]:
+        """Run the statement `name` on `connection` and return its rows."""
+        with self._metrics.time_query(name):
+            return await connection.fetch(
+                self._queries[name], *values, timeout=STATEMENT_TIMEOUT_SECONDS + 1
+            )
+
+    async def stream(self, name: str, *values: Any, chunk: int = 1000) -> AsyncIterator[Any]:
+        """Yield lists of up to `chunk` rows of the statement `name`, without a time limit.
+
+        Meant for background work over many rows: memory stays bounded by the chunk.
+        """
+        async with self.reading() as connection, connection.transaction(readonly=True):
+            await connection.execute("SET LOCAL statement_timeout = 0")
+            cursor = await connection.cursor(self._queries[name], *values)
+            while rows := await cursor.fetch(chunk):
+                yield rows
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """Lend a connection for reports."""
+        async with _borrowed(self._reads) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[Connection]:
+        """Lend a connection for writing."""
+        async with _borrowed(self._writes) as connection:
+            yield connection
+
+
+@contextlib.asynccontextmanager
+async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
+    try:
+        async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+            yield connection
+    except GONE as error:
+        raise StorageUnavailable(describe_error(error)) from error
+
+
+async def _close(pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(2):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+async def _create_pool(dsn: str, size: int) -> Pool:
+    deadline = asyncio.get_running_loop().time() + STARTUP_PATIENCE_SECONDS
+    while True:
+        try:
+            return await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=size,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                command_timeout=STATEMENT_TIMEOUT_SECONDS + 1,
+                init=_warm_up,
+                server_settings=_settings(),
+            )
+        except (
+            asyncpg.InvalidAuthorizationSpecificationError,
+            asyncpg.InvalidCatalogNameError,
+        ) as e:
+            raise OperatorError(f"PostgreSQL refuses the user or database: {e}.") from None
+        except ValueError as error:
+            raise OperatorError(f"DATABASE_URL cannot be used: {error}.") from None
+        except GONE as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise OperatorError(
+                    f"PostgreSQL does not answer after {STARTUP_PATIENCE_SECONDS:.0f} s "
+                    f"({describe_error(error)}); check DATABASE_URL."
+                ) from None
+            log.warning("waiting for PostgreSQL: %s", describe_error(error))
+            await asyncio.sleep(1)
+
+
+def _settings() -> dict[str, str]:
+    return {
+        "application_name": "maicivy",
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS * 1000:.0f}",
+        "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000:.0f}",
+        "idle_in_transaction_session_timeout": "60s",
+    }
+
+
+async def _warm_up(connection: Any) -> None:
+    """Let the driver look its types up now: the first array costs up to 190 ms otherwise."""
+    await connection.fetch(
+        "SELECT $1::uuid[], $2::text[], $3::jsonb[], $4::integer[], $5::timestamptz[], $6::date[]",
+        *([[]] * 6),
+    )
+
+
+def affected(rows: Sequence[asyncpg.Record]) -> int:
+    """Return the single count that a statement such as `delete_expired_events` answers."""
+    return int(rows[0][0])

@@ -1,0 +1,287 @@
+"""Redis on the hot path: the copy that is refreshed after each commit and read by the reports.
+
+Every write can be repeated without harm: counters are told their absolute value and keep the
+larger one, the rest is idempotent by nature. Every wait is bounded; while Redis is away callers
+are refused at once. What is read counts only while `trusted` holds: this process has seen that
+Redis is the copy of this database and knows of no write that it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from maicivy.errors import OperatorError, StorageUnavailable
+from maicivy.periods import Period, local_day
+from maicivy.storage import keys
+from maicivy.storage.breaker import Breaker
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import AsyncIterator, Sequence
+    from zoneinfo import ZoneInfo
+
+    from redis.asyncio.client import Pipeline
+
+    from maicivy.metrics import Metrics
+
+HOT_TIMEOUT_SECONDS = 0.25
+HOT_DEADLINE_SECONDS = 0.5
+MAX_CONNECTIONS = 64
+
+# Raises a counter to ARGV[1], never lowers it, and renews its time to live.
+SET_MAX = """
+local old = tonumber(redis.call('GET', KEYS[1]) or '')
+if not old or tonumber(ARGV[1]) > old then redis.call('SET', KEYS[1], ARGV[1]) end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
+# A sliding log: takes a place among the last ARGV[2] milliseconds if fewer than ARGV[1] are taken.
+# Returns whether there was one, how many are left, and in how many ms the oldest falls out.
+TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+local taken = redis.call('ZCARD', KEYS[1])
+local allowed = 0
+if taken < limit then
+  allowed = 1
+  taken = taken + 1
+  redis.call('ZADD', KEYS[1], now, time[1] .. '.' .. time[2] .. '.' .. ARGV[3])
+  redis.call('PEXPIRE', KEYS[1], window)
+end
+local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+return {allowed, limit - taken, oldest[2] + window - now}
+"""
+
+
+def connect(url: str, timeout_seconds: float = HOT_TIMEOUT_SECONDS) -> redis.asyncio.Redis:
+    """Return a client for `url` that never retries by itself and never waits unbounded."""
+    try:
+        pool: Any = redis.asyncio.BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=timeout_seconds,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:
+        raise OperatorError(f"REDIS_URL cannot be used: {error}.") from None
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+@dataclass(slots=True)
+class Totals:
+    """The absolute values that a commit returned, and who it was that came."""
+
+    periods: list[tuple[Period, dt.date, int, int]] = field(default_factory=list)
+    themes: list[tuple[str, int]] = field(default_factory=list)
+    visitors_by_day: dict[dt.date, set[uuid.UUID]] = field(default_factory=dict)
+    last_seen: dict[uuid.UUID, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The live numbers of one instant; `day` is the local day they belong to."""
+
+    day: dt.date
+    current_visitors: int
+    unique_today: int
+    total_events: int
+    letters_today: int
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a rate limit answers: may the caller pass, how many are left, seconds to the next."""
+
+    allowed: bool
+    remaining: int
+    reset_seconds: float
+
+
+class Realtime:
+    """The live numbers in Redis; see the module's description for what may be relied on."""
+
+    def __init__(self, client: redis.asyncio.Redis, metrics: Metrics, zone: ZoneInfo) -> None:
+        self._client = client
+        self._metrics = metrics
+        self._zone = zone
+        self._breaker = Breaker()
+        self._distrust = 1
+        self.epoch: bytes | None = None
+        self.trusted = False
+        self.distrusted = asyncio.Event()
+
+    @property
+    def up(self) -> bool:
+        """Whether the last call was answered."""
+        return self._breaker.closed
+
+    def distrust(self) -> None:
+        """Stop relying on the numbers in Redis until they have been filled in again."""
+        self._distrust += 1
+        self.trusted = False
+        self.distrusted.set()
+
+    def doubts(self) -> int:
+        """Return a count that grows with each call of `distrust`, for `trust`."""
+        return self._distrust
+
+    def trust(self, epoch: bytes, doubts: int) -> None:
+        """Rely on Redis again, unless something was missed since `doubts` was read."""
+        self.epoch = epoch
+        if doubts == self._distrust:
+            self.trusted = True
+            self.distrusted.clear()
+
+    @contextlib.asynccontextmanager
+    async def calling(self, operation: str) -> AsyncIterator[redis.asyncio.Redis]:
+        """Lend the client for one timed operation; raises `StorageUnavailable` within 0.5 s."""
+        if not self._breaker.allow():
+            raise StorageUnavailable("Redis is away")
+        try:
+            with self._metrics.time_redis(operation):
+                async with asyncio.timeout(HOT_DEADLINE_SECONDS):
+                    yield self._client
+        except (RedisError, OSError, TimeoutError) as error:
+            self._breaker.failed()
+            self._metrics.redis_up.set(0)
+            self.distrust()
+            raise StorageUnavailable(type(error).__name__) from error
+        self._breaker.succeeded()
+        self._metrics.redis_up.set(1)
+
+    async def refresh(
+        self, totals: Totals, messages: Sequence[str], now: dt.datetime
+    ) -> Snapshot | None:
+        """Tell Redis what a commit changed, publish its messages, and read the live numbers.
+
+        Returns None when the numbers read are not to be relied on. Raises `StorageUnavailable`.
+        """
+        today = local_day(now, self._zone)
+        async with self.calling("refresh") as client:
+            pipe = client.pipeline(transaction=False)
+            write_totals(pipe, totals, today, self._zone)
+            for message in messages:
+                pipe.publish(keys.CHANNEL, message)
+            writes = len(pipe)
+            _read_snapshot(pipe, now, today)
+            replies = await pipe.execute(raise_on_error=False)
+        if any(isinstance(reply, Exception) for reply in replies[:writes]):
+            self.distrust()
+        return self._snapshot(replies[writes:], now, today)
+
+    async def snapshot(self, now: dt.datetime) -> Snapshot | None:
+        """Return the live numbers, or None when they are not to be relied on."""
+        today = local_day(now, self._zone)
+        async with self.calling("snapshot") as client:
+            pipe = client.pipeline(transaction=False)
+            _read_snapshot(pipe, now, today)
+            replies = await pipe.execute(raise_on_error=False)
+        return self._snapshot(replies, now, today)
+
+    def _snapshot(self, replies: list[Any], now: dt.datetime, today: dt.date) -> Snapshot | None:
+        if not self._relied_on(replies):
+            return None
+        _, current, unique, events, letters = replies
+        return Snapshot(
+            day=today,
+            current_visitors=int(current),
+            unique_today=int(unique),
+            total_events=int(events or 0),
+            letters_today=int(letters or 0),
+            timestamp=int(now.timestamp()),
+        )
+
+    def _relied_on(self, replies: list[Any]) -> bool:
+        """Say whether replies that begin with the epoch are those of a trusted copy."""
+        if any(isinstance(reply, Exception) for reply in replies) or replies[0] != self.epoch:
+            self.distrust()
+        return self.trusted
+
+    async def period(self, period: Period, start: dt.date) -> tuple[int, int] | None:
+        """Return events and letters of a period, or None when not to be relied on."""
+        async with self.calling("mget") as client:
+            counters = [
+                keys.stat(period, start, name) for name in (keys.TOTAL_EVENTS, keys.LETTERS)
+            ]
+            replies = await client.mget([keys.EPOCH, *counters])
+        return (int(replies[1] or 0), int(replies[2] or 0)) if self._relied_on(replies) else None
+
+    async def unique_visitors(self, period: Period, start: dt.date) -> int:
+        """Return the estimated number of unique visitors of a period."""
+        async with self.calling("pfcount") as client:
+            return int(await client.pfcount(keys.unique_visitors(period, start)))
+
+    async def themes(self, limit: int) -> list[tuple[str, int]] | None:
+        """Return the most viewed themes, or None when not to be relied on."""
+        async with self.calling("zrevrange") as client:
+            pipe = client.pipeline(transaction=False)
+            pipe.get(keys.EPOCH)
+            pipe.zrevrange(keys.THEMES, 0, limit - 1, withscores=True)
+            replies = await pipe.execute(raise_on_error=False)
+        if not self._relied_on(replies):
+            return None
+        return [(theme.decode(), int(views)) for theme, views in replies[1]]
+
+    async def take(self, client_key: str, limit: int, window_seconds: int, tag: str) -> Allowance:
+        """Take one of `limit` places in the sliding window of `client_key`, on Redis' clock."""
+        async with self.calling("ratelimit") as client:
+            allowed, remaining, reset = await client.eval(  # type: ignore[misc]
+                TAKE, 1, keys.RATE_LIMIT + client_key, limit, window_seconds * 1000, tag
+            )
+        return Allowance(bool(allowed), int(remaining), float(reset) / 1000)
+
+    async def ping(self) -> None:
+        """Prove that Redis answers, whatever the breaker believes."""
+        try:
+            async with asyncio.timeout(HOT_DEADLINE_SECONDS):
+                await self._client.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StorageUnavailable(type(error).__name__) from error
+
+
+def write_totals(pipe: Pipeline, totals: Totals, today: dt.date, zone: ZoneInfo) -> None:
+    """Queue the commands that bring Redis up to `totals`."""
+    for period, start, events, letters in totals.periods:
+        ttl = keys.ttl_seconds(period, start, today)
+        if ttl > 0:
+            pipe.eval(SET_MAX, 1, keys.stat(period, start, keys.TOTAL_EVENTS), events, ttl)
+            pipe.eval(SET_MAX, 1, keys.stat(period, start, keys.LETTERS), letters, ttl)
+    for day, visitors in totals.visitors_by_day.items():
+        members = [str(visitor) for visitor in visitors]
+        for period in Period:
+            start = period.start(day)
+            key, ttl = keys.unique_visitors(period, start), keys.ttl_seconds(period, start, today)
+            if ttl > 0:
+                pipe.pfadd(key, *members)
+                pipe.expire(key, ttl)
+    if totals.themes:
+        pipe.zadd(keys.THEMES, dict(totals.themes), gt=True)
+        pipe.zremrangebyrank(keys.THEMES, 0, -keys.MAX_THEMES - 1)
+    if totals.last_seen:
+        seen = {str(visitor): instant for visitor, instant in totals.last_seen.items()}
+        pipe.zadd(keys.ACTIVE, seen, gt=True)
+        pipe.zremrangebyscore(keys.ACTIVE, "-inf", max(seen.values()) - keys.ACTIVE_SECONDS)
+        pipe.expire(keys.ACTIVE, keys.ACTIVE_SECONDS)
+
+
+def _read_snapshot(pipe: Pipeline, now: dt.datetime, today: dt.date) -> None:
+    pipe.get(keys.EPOCH)
+    pipe.zcount(keys.ACTIVE, f"({now.timestamp() - keys.ACTIVE_SECONDS}", "+inf")
+    pipe.pfcount(keys.unique_visitors(Period.DAY, today))
+    pipe.get(keys.stat(Period.DAY, today, keys.TOTAL_EVENTS))
+    pipe.get(keys.stat(Period.DAY, today, keys.LETTERS))

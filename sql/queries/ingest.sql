@@ -1,0 +1,97 @@
+-- name: insert_batch
+-- Store one batch and count it, in one round trip. Visitor and rollup rows are locked in sorted
+-- order, so that two writers never deadlock. Events that are already stored are not counted
+-- again, so the statement can be repeated after a lost reply. Returns the new absolute values:
+-- (kind, name, day, a, b) with kind `period` (events, letters), `theme` (views, -) and
+-- `visitors` (seen for the first time, events stored).
+WITH input AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        $1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::text[], $6::text[],
+        $7::integer[], $8::timestamptz[], $9::date[], $10::text[], $11::text[]
+    ) AS t (
+        id, visitor_id, event_type, event_data, page_url, referrer,
+        session_duration, created_at, day, letter_type, theme
+    )
+),
+seen AS (
+    INSERT INTO visitors AS v
+        (id, ip_hash, browser, os, device, language, first_visit, last_visit)
+    SELECT *
+    FROM unnest(
+        $12::uuid[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
+        $18::timestamptz[], $19::timestamptz[]
+    ) AS u (id, ip_hash, browser, os, device, language, first_visit, last_visit)
+    ORDER BY u.id
+    ON CONFLICT (id) DO UPDATE SET
+        ip_hash = excluded.ip_hash,
+        browser = excluded.browser,
+        os = excluded.os,
+        device = excluded.device,
+        language = excluded.language,
+        visit_count = v.visit_count
+            + (excluded.first_visit > v.last_visit + interval '30 minutes')::integer,
+        last_visit = greatest(v.last_visit, excluded.last_visit)
+    RETURNING (xmax = 0) AS is_new
+),
+stored AS (
+    INSERT INTO analytics_events
+        (id, visitor_id, event_type, event_data, page_url, referrer,
+         session_duration, created_at, updated_at)
+    SELECT id, visitor_id, event_type, event_data, page_url, referrer,
+           session_duration, created_at, created_at
+    FROM input
+    ORDER BY created_at, id
+    ON CONFLICT DO NOTHING
+    RETURNING created_at, id
+),
+counted AS MATERIALIZED (
+    SELECT input.day, input.event_type, input.letter_type, input.theme
+    FROM input
+    JOIN stored USING (created_at, id)
+),
+by_type AS (
+    INSERT INTO rollup_events AS r (day, event_type, events)
+    SELECT day, event_type, count(*) FROM counted GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (day, event_type) DO UPDATE SET events = r.events + excluded.events
+),
+by_letter AS (
+    INSERT INTO rollup_letters AS r (day, letter_type, letters)
+    SELECT day, letter_type, count(*) FROM counted
+    WHERE letter_type IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (day, letter_type) DO UPDATE SET letters = r.letters + excluded.letters
+),
+by_theme AS (
+    INSERT INTO rollup_themes AS r (day, theme, views)
+    SELECT day, theme, count(*) FROM counted
+    WHERE theme IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (day, theme) DO UPDATE SET views = r.views + excluded.views
+),
+themes AS (
+    INSERT INTO theme_totals AS r (theme, views)
+    SELECT theme, count(*) FROM counted
+    WHERE theme IS NOT NULL GROUP BY 1 ORDER BY 1
+    ON CONFLICT (theme) DO UPDATE SET views = r.views + excluded.views
+    RETURNING theme, views
+),
+periods AS (
+    INSERT INTO rollup_periods AS r (period, period_start, events, letters)
+    SELECT p.period, date_trunc(p.period, c.day::timestamp)::date, count(*), count(c.letter_type)
+    FROM counted AS c
+    CROSS JOIN (VALUES ('day'), ('month'), ('week')) AS p (period)
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (period, period_start) DO UPDATE
+        SET events = r.events + excluded.events, letters = r.letters + excluded.letters
+    RETURNING period, period_start, events, letters
+)
+SELECT 'period' AS kind, period AS name, period_start AS day, events AS a, letters AS b
+FROM periods
+UNION ALL
+SELECT 'theme', theme, NULL, views, 0 FROM themes
+UNION ALL
+SELECT 'visitors', NULL, NULL,
+       (SELECT count(*) FROM seen WHERE is_new), (SELECT count(*) FROM stored);
+
+-- name: ping
+-- Prove that the database answers.
+SELECT 1;

@@ -1,0 +1,31 @@
+-- name: select_all_period_totals
+-- Every total that Redis still mirrors: days from $1 on, weeks and months from $2 on.
+SELECT period, period_start, events, letters
+FROM rollup_periods
+WHERE (period = 'day' AND period_start >= $1) OR (period <> 'day' AND period_start >= $2)
+ORDER BY period, period_start;
+
+-- name: select_visitors_since
+-- Visitors by their last visit, for the unique counts of open periods and the active set.
+SELECT id, last_visit FROM visitors WHERE last_visit >= $1;
+
+-- name: select_day_visitors
+-- The visitors of a closed day, from its rows ($1 inclusive to $2 exclusive).
+SELECT DISTINCT visitor_id FROM analytics_events WHERE created_at >= $1 AND created_at < $2;
+
+-- name: select_sketches
+-- Stored unique-visitor sketches of days from $1 to $2 exclusive.
+SELECT day, sketch FROM unique_sketches WHERE day >= $1 AND day < $2 ORDER BY day;
+
+-- name: select_unsketched_days
+-- Closed days before $1 that have events and no sketch yet.
+SELECT r.period_start AS day
+FROM rollup_periods AS r
+LEFT JOIN unique_sketches AS s ON s.day = r.period_start
+WHERE r.period = 'day' AND r.period_start < $1 AND r.period_start >= $2 AND s.day IS NULL
+ORDER BY 1;
+
+-- name: insert_sketch
+-- Keep the sketch of a closed day.
+INSERT INTO unique_sketches (day, sketch) VALUES ($1, $2)
+ON CONFLICT (day) DO UPDATE SET sketch = excluded.sketch;

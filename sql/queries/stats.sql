@@ -1,0 +1,25 @@
+-- name: select_period_totals
+-- Events and letters of the current day, week and month ($1, $2, $3: their first days).
+SELECT period, period_start, events, letters
+FROM rollup_periods
+WHERE (period, period_start) IN (('day', $1::date), ('week', $2::date), ('month', $3::date));
+
+-- name: count_visitors_since
+-- How many visitors have been here since an instant: the unique visitors of an open period.
+SELECT count(*) FROM visitors WHERE last_visit >= $1;
+
+-- name: select_letters
+-- Letters by kind for each day from $1 to $2 inclusive, zeros filled.
+SELECT d.day::date AS day,
+       coalesce(sum(l.letters) FILTER (WHERE l.letter_type = 'motivation'), 0)::bigint
+           AS motivation,
+       coalesce(sum(l.letters) FILTER (WHERE l.letter_type = 'anti_motivation'), 0)::bigint
+           AS anti_motivation
+FROM generate_series($1::date::timestamp, $2::date::timestamp, interval '1 day') AS d (day)
+LEFT JOIN rollup_letters AS l ON l.day = d.day::date
+GROUP BY 1
+ORDER BY 1;
+
+-- name: select_themes
+-- The most viewed themes, in the order of Redis' ZREVRANGE.
+SELECT theme, views FROM theme_totals ORDER BY views DESC, theme DESC LIMIT $1;
