@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 SQL_FOLDER = Path(__file__).resolve().parents[2] / "sql"
 
 _BLOCK = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
-    r"^-- name: (?P<name>\w+)\n(?P<body>.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL
-)
 
 
 def load_queries(folder: Path = SQL_FOLDER / "queries") -> Mapping[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from maicivy.storage import keys
 from maicivy.storage.breaker import Breaker
 
 if TYPE_CHECKING:
+    import datetime as dt
     import uuid
     from collections.abc import AsyncIterator, Sequence
     from zoneinfo import ZoneInfo
@@ -174,7 +174,7 @@ class Realtime:
         today = local_day(now, self._zone)
         async with self.calling("refresh") as client:
             pipe = client.pipeline(transaction=False)
-            write_totals(pipe, totals, today, self._zone)
+            write_totals(pipe, totals, today)
             for message in messages:
                 pipe.publish(keys.CHANNEL, message)
             writes = len(pipe)
@@ -254,7 +254,7 @@ class Realtime:
             raise StorageUnavailable(type(error).__name__) from error
 
 
-def write_totals(pipe: Pipeline, totals: Totals, today: dt.date, zone: ZoneInfo) -> None:
+def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:
     """Queue the commands that bring Redis up to `totals`."""
     for period, start, events, letters in totals.periods:
         ttl = keys.ttl_seconds(period, start, today)
