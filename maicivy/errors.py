@@ -33,6 +33,10 @@ class StorageUnavailable(MaicivyError):
     """PostgreSQL or Redis cannot answer now; trying again later may succeed."""
 
 
+class NotTried(StorageUnavailable):
+    """The last call failed a moment ago, so this one was refused without being sent."""
+
+
 class ApiError(MaicivyError):
     """An answer other than success: a sentence for a person and a stable code."""
 

@@ -185,6 +185,16 @@ class Metrics:
         )
         build.labels(__version__, platform.python_version()).set(1)
 
+    def count_theme_view(self, theme: str) -> None:
+        """Count a view of a theme that has no label of its own, under `other`."""
+        if self.themes(theme) == OTHER:
+            self.theme_views.labels(OTHER).inc()
+
+    def set_theme_views(self, theme: str, views: int) -> None:
+        """Show the views of a theme that has a label of its own."""
+        if self.themes(theme) != OTHER:
+            self.theme_views.labels(theme).set(views)
+
     def exposition(self) -> tuple[bytes, str]:
         """Return the scrape's body and its content type."""
         body = prometheus_client.generate_latest(self.registry)

@@ -42,10 +42,15 @@ GONE = (
     asyncpg.TransactionRollbackError,
 )
 
+# What PostgreSQL refuses for its content.
+CONTENT_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+NO_PARTITION = asyncpg.CheckViolationError
+
 # What no waiting mends.
 REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Record: TypeAlias = asyncpg.Record
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
@@ -86,7 +91,7 @@ class Postgres:
         """Return the text of the statement called `name`."""
         return self._queries[name]
 
-    async def fetch(self, name: str, *values: Any) -> list[asyncpg.Record]:
+    async def fetch(self, name: str, *values: Any) -> list[Record]:
         """Run the report `name` and return its rows."""
         async with self.reading() as connection:
             return await self.run(connection, name, *values)
@@ -96,12 +101,12 @@ class Postgres:
         rows = await self.fetch(name, *values)
         return rows[0][0] if rows else None
 
-    async def write(self, name: str, *values: Any) -> list[asyncpg.Record]:
+    async def write(self, name: str, *values: Any) -> list[Record]:
         """Run the statement `name` on a connection for writing and return its rows."""
         async with self.writing() as connection:
             return await self.run(connection, name, *values)
 
-    async def run(self, connection: Connection, name: str, *values: Any) -> list[asyncpg.Record]:
+    async def run(self, connection: Connection, name: str, *values: Any) -> list[Record]:
         """Run the statement `name` on `connection` and return its rows."""
         with self._metrics.time_query(name):
             return await connection.fetch(
@@ -198,6 +203,6 @@ async def _warm_up(connection: Any) -> None:
     )
 
 
-def affected(rows: Sequence[asyncpg.Record]) -> int:
+def affected(rows: Sequence[Record]) -> int:
     """Return the single count that a statement such as `delete_expired_events` answers."""
     return int(rows[0][0])

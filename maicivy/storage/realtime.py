@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from maicivy.errors import OperatorError, StorageUnavailable
+from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.periods import Period, local_day
 from maicivy.storage import keys
 from maicivy.storage.breaker import Breaker
@@ -151,7 +151,7 @@ class Realtime:
     async def calling(self, operation: str) -> AsyncIterator[redis.asyncio.Redis]:
         """Lend the client for one timed operation; raises `StorageUnavailable` within 0.5 s."""
         if not self._breaker.allow():
-            raise StorageUnavailable("Redis is away")
+            raise NotTried("Redis is away")
         try:
             with self._metrics.time_redis(operation):
                 async with asyncio.timeout(HOT_DEADLINE_SECONDS):
@@ -240,7 +240,7 @@ class Realtime:
     async def take(self, client_key: str, limit: int, window_seconds: int, tag: str) -> Allowance:
         """Take one of `limit` places in the sliding window of `client_key`, on Redis' clock."""
         async with self.calling("ratelimit") as client:
-            allowed, remaining, reset = await client.eval(  # type: ignore[misc]
+            allowed, remaining, reset = await client.eval(
                 TAKE, 1, keys.RATE_LIMIT + client_key, limit, window_seconds * 1000, tag
             )
         return Allowance(bool(allowed), int(remaining), float(reset) / 1000)

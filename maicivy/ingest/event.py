@@ -1,0 +1,252 @@
+"""One event: checked, normalised and redacted, ready to be stored. All pure."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from maicivy.errors import InvalidRequest
+from maicivy.ingest.redact import redact_data, redact_url
+from maicivy.periods import local_day, uuid7
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import uuid
+    from zoneinfo import ZoneInfo
+
+    from maicivy.ingest.visitor import Visitor
+
+MAX_URL_LENGTH = 500
+MAX_SESSION_DURATION = 2**31 - 1
+LETTER_TYPES = ("motivation", "anti_motivation")
+EVENT_TYPE = r"[A-Za-z][A-Za-z0-9_.:-]{0,49}"
+THEME = r"[a-z0-9][a-z0-9_-]{0,49}"
+
+_EVENT_TYPE = re.compile(EVENT_TYPE)
+_THEME = re.compile(THEME)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEMES = ("http", "https", "android-app")
+_SAME_AS = {
+    "cv_theme_selected": "cv_theme_change",
+    "letter_generated": "letter_generate",
+    "pdf_downloaded": "pdf_download",
+}
+
+
+class DropReason(enum.StrEnum):
+    """Why an event was not stored; the closed list behind `maicivy_events_dropped_total`."""
+
+    OPT_OUT = "opt_out"
+    BOT = "bot"
+    RATE_LIMITED = "rate_limited"
+    QUEUE_FULL = "queue_full"
+    UNAVAILABLE = "database_unavailable"
+    REFUSED = "refused_by_database"
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What a client said of an event, checked, normalised and redacted."""
+
+    event_type: str
+    data: dict[str, Any] | None = None
+    page_url: str | None = None
+    referrer: str | None = None
+    session_duration: int = 0
+    letter_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of `analytics_events`, and what the rollups count it as.
+
+    `data` is JSON text; `day` is the local day of `created_at`.
+    """
+
+    id: uuid.UUID
+    visitor: Visitor
+    event_type: str
+    data: str | None
+    page_url: str | None
+    referrer: str | None
+    session_duration: int
+    created_at: dt.datetime
+    day: dt.date
+    letter_type: str | None
+    theme: str | None
+
+    def message(self) -> str:
+        """Return the event as the live feed publishes it (JSON)."""
+        head = {
+            "type": self.event_type,
+            "visitor_id": str(self.visitor.public_id),
+            "timestamp": format_instant(self.created_at),
+            "page_url": self.page_url or "",
+        }
+        return f'{json.dumps(head)[:-1]}, "data": {self.data or "{}"}}}'
+
+
+def format_instant(instant: dt.datetime) -> str:
+    """Return an instant as the contract writes it: `2025-12-08T12:34:56Z`."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def check_fields(
+    body: dict[str, Any], own_hosts: frozenset[str], referer: str | None = None
+) -> Fields:
+    """Return the fields of a `POST /event` body; raises `InvalidRequest` naming the wrong one.
+
+    `own_hosts` are the hosts whose absolute page URLs are stored as paths; `referer` is the
+    header that stands in for an absent `referrer`.
+    """
+    event_type = _event_type(body)
+    data = _data(body)
+    return Fields(
+        event_type=event_type,
+        data=redact_data(data) if data is not None else None,
+        page_url=_own_path(_url(body, "page_url"), own_hosts),
+        referrer=_url(body, "referrer") or referer_of(referer),
+        session_duration=_duration(body),
+        letter_type=_letter_type(data or {}) if event_type == "letter_generate" else None,
+    )
+
+
+def page_view(path_and_query: str, referer: str | None) -> Fields:
+    """Return the fields of an automatic page view of `path_and_query`."""
+    url = redact_url(path_and_query)[:MAX_URL_LENGTH]
+    data: dict[str, Any] = {"path": path_of(url)}
+    theme = _theme_in_url(url)
+    if theme:
+        data["theme"] = theme
+    return Fields("page_view", redact_data(data), url, referer_of(referer))
+
+
+def make_event(fields: Fields, visitor: Visitor, created_at: dt.datetime, zone: ZoneInfo) -> Event:
+    """Return the event that `visitor` caused at `created_at`, counted in `zone`."""
+    data = fields.data
+    return Event(
+        id=uuid7(created_at),
+        visitor=visitor,
+        event_type=fields.event_type,
+        data=json.dumps(data, ensure_ascii=False) if data is not None else None,
+        page_url=fields.page_url,
+        referrer=fields.referrer,
+        session_duration=fields.session_duration,
+        created_at=created_at,
+        day=local_day(created_at, zone),
+        letter_type=fields.letter_type,
+        theme=viewed_theme(fields),
+    )
+
+
+def viewed_theme(fields: Fields) -> str | None:
+    """Return the theme that the event is a view of, if it is one and the theme can be ranked."""
+    url = fields.page_url or ""
+    is_view = fields.event_type == "cv_theme_change" or (
+        fields.event_type == "page_view" and (path_of(url) + "/").startswith("/cv/")
+    )
+    if not is_view:
+        return None
+    theme = (fields.data or {}).get("theme") or _theme_in_url(url)
+    theme = theme.lower() if isinstance(theme, str) else ""
+    return theme if _THEME.fullmatch(theme) else None
+
+
+def path_of(url: str) -> str:
+    """Return the path of a page URL, without query and fragment."""
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return url.partition("?")[0]
+
+
+def referer_of(header: str | None) -> str | None:
+    """Return a `Referer` header as it is stored; one that is no URL is as good as none."""
+    if not header or len(header) > MAX_URL_LENGTH or not _is_url(header):
+        return None
+    return redact_url(header)[:MAX_URL_LENGTH]
+
+
+def _invalid(field: str, rule: str) -> InvalidRequest:
+    return InvalidRequest(f"The field {field} {rule}.", code="invalid_field")
+
+
+def _event_type(body: dict[str, Any]) -> str:
+    value = body.get("event_type")
+    if value is None:
+        raise InvalidRequest("The field event_type is required.", code="missing_field")
+    if not isinstance(value, str) or not _EVENT_TYPE.fullmatch(value):
+        raise _invalid(
+            "event_type",
+            "must be 1 to 50 characters: a letter, then letters, digits or any of _ . : -",
+        )
+    return _SAME_AS.get(value, value)
+
+
+def _data(body: dict[str, Any]) -> dict[str, Any] | None:
+    value = body.get("event_data")
+    if value is not None and not isinstance(value, dict):
+        raise _invalid("event_data", "must be an object")
+    return dict(value) if value is not None else None
+
+
+def _url(body: dict[str, Any], field: str) -> str | None:
+    value = body.get(field)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > MAX_URL_LENGTH:
+        raise _invalid(field, f"must be a string of at most {MAX_URL_LENGTH} characters")
+    if not _is_url(value):
+        raise _invalid(field, "must be a path or an http(s) URL")
+    return redact_url(value)[:MAX_URL_LENGTH]
+
+
+def _is_url(value: str) -> bool:
+    """Say whether `value` is a path or a URL that leads to a page and not to a script."""
+    if _CONTROL.search(value) or value.lstrip().startswith(("//", "\\\\", "/\\", "\\/")):
+        return False
+    scheme = _SCHEME.match(value.lstrip())
+    return scheme is None or (
+        scheme[1].lower() in _SCHEMES and value.lstrip()[scheme.end() :].startswith("//")
+    )
+
+
+def _own_path(url: str | None, own_hosts: frozenset[str]) -> str | None:
+    """Return an absolute URL of this site as its path, and any other URL as it is."""
+    if url is None or not url.lower().startswith(("http://", "https://")):
+        return url
+    rest = url.partition("//")[2]
+    end = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
+    if rest[:end].lower() not in own_hosts:
+        return url
+    path = rest[end:]
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _duration(body: dict[str, Any]) -> int:
+    value = body.get("session_duration")
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value <= MAX_SESSION_DURATION:
+        raise _invalid("session_duration", f"must be an integer from 0 to {MAX_SESSION_DURATION}")
+    return value
+
+
+def _letter_type(data: dict[str, Any]) -> str:
+    value = data.get("letter_type", data.get("type"))
+    if value not in LETTER_TYPES:
+        raise _invalid("event_data.letter_type", f"must be {' or '.join(LETTER_TYPES)}")
+    return str(value)
+
+
+def _theme_in_url(url: str) -> str | None:
+    try:
+        values = parse_qs(urlsplit(url).query, max_num_fields=50).get("theme")
+    except ValueError:
+        return None
+    return values[0] if values else None

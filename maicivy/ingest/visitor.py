@@ -1,0 +1,165 @@
+"""Who a request belongs to: cookie tokens, derived identities, client addresses. All pure.
+
+Every identity is a keyed hash (HMAC-SHA-256) with a key derived for that one purpose, so nothing
+that is stored or published leads back to a cookie or an address.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import struct
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from maicivy.config import Network
+
+COOKIE_NAME = "maicivy_session"
+COOKIE_SECONDS = 30 * 86_400
+TOKEN_ID_BYTES = 16
+
+_CLOCK_SKEW_SECONDS = 86_400
+_ISSUED = struct.Struct(">I")
+_MAC_BYTES = 16
+_COOKIE_LENGTH = 48  # base64 of 16 bytes of id, 4 of time and 16 of MAC
+_UNSPECIFIED = ipaddress.IPv6Address(0)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """One browser as PostgreSQL knows it; `public_id` is its pseudonym for one day."""
+
+    id: uuid.UUID
+    public_id: uuid.UUID
+    ip_hash: str
+    browser: str
+    os: str
+    device: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a cookie carries: the visitor's 16 secret bytes and the second of their first issue."""
+
+    id: bytes
+    issued_at: int
+
+    def seconds_left(self, now: dt.datetime) -> int:
+        """Return how long the token is still good for."""
+        return self.issued_at + COOKIE_SECONDS - int(now.timestamp())
+
+
+class Keyring:
+    """The keys derived from the installation's secret, and what they sign and hash."""
+
+    def __init__(self, secret: str) -> None:
+        self._cookie_key = _derive(secret, b"maicivy cookie signature")
+        self._visitor_key = _derive(secret, b"maicivy visitor identity")
+        self._public_key = _derive(secret, b"maicivy public pseudonym")
+
+    def cookie(self, token: Token) -> str:
+        """Return the cookie's value: 48 characters of URL-safe base64."""
+        payload = token.id + _ISSUED.pack(token.issued_at)
+        return base64.urlsafe_b64encode(payload + self._mac(payload)).decode()
+
+    def read_cookie(self, value: str | None, now: dt.datetime) -> Token | None:
+        """Return the token of a cookie that this installation signed and that is still good."""
+        if value is None or len(value) != _COOKIE_LENGTH or not value.isascii():
+            return None
+        try:
+            raw = base64.b64decode(value, altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if not hmac.compare_digest(self._mac(payload), mac):
+            return None
+        token = Token(payload[:TOKEN_ID_BYTES], _ISSUED.unpack(payload[TOKEN_ID_BYTES:])[0])
+        good = 0 < token.seconds_left(now) <= COOKIE_SECONDS + _CLOCK_SKEW_SECONDS
+        return token if good else None
+
+    def visitor_id(self, token: Token) -> uuid.UUID:
+        """Return the identity that is stored; it does not lead back to the token."""
+        return _as_uuid(hmac.digest(self._visitor_key, token.id, "sha256"))
+
+    def public_id(self, visitor_id: uuid.UUID, day: dt.date) -> uuid.UUID:
+        """Return the pseudonym that is published for the visitor's events of `day`."""
+        message = visitor_id.bytes + day.isoformat().encode()
+        return _as_uuid(hmac.digest(self._public_key, message, "sha256"))
+
+    def _mac(self, payload: bytes) -> bytes:
+        return hmac.digest(self._cookie_key, payload, "sha256")[:_MAC_BYTES]
+
+
+def address_hash(address_key: bytes, address: Address) -> str:
+    """Return the stored form of a client address: 64 hex digits, keyed with the day's key."""
+    return hmac.digest(address_key, address.packed, "sha256").hex()
+
+
+def cookieless_id(address_key: bytes, address: Address, user_agent: str, host: str) -> bytes:
+    """Return the 16 bytes that stand for a client without a cookie for the day of the key."""
+    message = b"\x00".join(
+        (b"cookieless", address.packed, user_agent.encode(errors="replace"), host.encode())
+    )
+    return hmac.digest(address_key, message, "sha256")[:TOKEN_ID_BYTES]
+
+
+def limiter_id(address_key: bytes, address: Address) -> str:
+    """Return what a rate limit knows a client by: a hash of its IPv4 address or IPv6 /64."""
+    network = address.packed if address.version == 4 else address.packed[:8]
+    return hmac.digest(address_key, b"limiter" + network, "sha256")[:16].hex()
+
+
+def client_address(
+    peer: str | None, forwarded_for: str, trusted_proxies: tuple[Network, ...]
+) -> Address:
+    """Return the client's address.
+
+    `X-Forwarded-For` is read from its end for as long as the sender is a trusted proxy; what
+    stands before the first other address was written by strangers and is ignored.
+    """
+    address = _parse_address(peer or "")
+    if not trusted_proxies or not is_trusted(address, trusted_proxies):
+        return address
+    for hop in reversed(forwarded_for.split(",")):
+        previous = _parse_address(hop.strip())
+        if previous is _UNSPECIFIED:
+            break
+        address = previous
+        if not is_trusted(address, trusted_proxies):
+            break
+    return address
+
+
+def is_trusted(address: Address, trusted_proxies: tuple[Network, ...]) -> bool:
+    """Say whether `address` lies in one of the trusted networks."""
+    return any(address in network for network in trusted_proxies)
+
+
+def _parse_address(text: str) -> Address:
+    """Read one address, with or without a port; anything else is the unspecified address."""
+    host = text[1:].partition("]")[0] if text.startswith("[") else text
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return _UNSPECIFIED
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _derive(secret: str, purpose: bytes) -> bytes:
+    return hmac.digest(secret.encode(), purpose, "sha256")
+
+
+def _as_uuid(digest: bytes) -> uuid.UUID:
+    return uuid.UUID(bytes=digest[:16], version=4)
