@@ -112,6 +112,11 @@ def _instant(naive: dt.datetime, zone: ZoneInfo) -> dt.datetime:
     return high.replace(microsecond=0)
 
 
+def format_instant(instant: dt.datetime) -> str:
+    """Return an instant as the contract writes it: `2025-12-08T12:34:56Z`."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def uuid7(instant: dt.datetime) -> uuid.UUID:
     """Return a UUID of version 7 (RFC 9562, section 5.7): milliseconds, then 74 random bits."""
     milliseconds = int(instant.timestamp() * 1000)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from maicivy.errors import InvalidRequest
 from maicivy.ingest.redact import redact_data, redact_url
-from maicivy.periods import local_day, uuid7
+from maicivy.periods import format_instant, local_day, uuid7
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -89,11 +89,6 @@ class Event:
             "page_url": self.page_url or "",
         }
         return f'{json.dumps(head)[:-1]}, "data": {self.data or "{}"}}}'
-
-
-def format_instant(instant: dt.datetime) -> str:
-    """Return an instant as the contract writes it: `2025-12-08T12:34:56Z`."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def check_fields(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maicivy.periods import ONE_DAY, Period, day_start, local_day
 from maicivy.storage import keys
@@ -104,7 +104,8 @@ class Verifier:
             numbers[name.decode()] = int(await self._client.get(name) or 0)
         async for name in self._client.scan_iter(match="analytics:visitors:unique:*", count=1000):
             numbers[name.decode()] = int(await self._client.pfcount(name))
-        for theme, views in await self._client.zrange(keys.THEMES, 0, -1, withscores=True):
+        ranking: Any = await self._client.zrange(keys.THEMES, 0, -1, withscores=True)
+        for theme, views in ranking:
             numbers[_theme_name(theme.decode())] = int(views)
         since = f"({now.timestamp() - keys.ACTIVE_SECONDS}"
         numbers[keys.ACTIVE] = int(await self._client.zcount(keys.ACTIVE, since, "+inf"))
