@@ -1,0 +1,105 @@
+"""Nothing that names a person or opens a door is kept: the last step before an event is stored.
+
+What a key, a text and a URL may hold is decided in `redact_keys`, `redact_text` and `redact_urls`;
+here it is applied, again and again until there is nothing left to take out. So redacting twice is
+redacting once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from maicivy.ingest.redact_keys import is_sensitive_key
+from maicivy.ingest.redact_text import REDACTED, URL_REDACTED, scan
+from maicivy.ingest.redact_urls import clean_url, is_dirty
+
+__all__ = ["REDACTED", "redact_data", "redact_url", "redact_value"]
+
+# Deeper event data is refused before it comes here; should it come, it goes.
+MAX_DEPTH = 16
+# One pass is nearly always enough; what still changes after so many was made to.
+MAX_PASSES = 6
+
+# Short words and numbers, in which nothing can be found: most values are that.
+_HARMLESS = re.compile(
+    r"(?!.*bearer)[^\W\d]{0,11}(?:[ -][^\W\d]{1,11}){0,9}|\d{1,6}", re.IGNORECASE
+)
+_URLS = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.\-]{1,20}:)?//[^\s\"'<>]+"
+    r"|(?<![^\s\"'<>])[^\s\"'<>?#=]*[?#][^\s\"'<>=]{1,256}=[^\s\"'<>]+"
+)
+_CHUNK = re.compile(r"[^\s\"'<>]+")
+# The sisters of a "value" that say what it is the value of.
+_LABELS = ("name", "key", "field", "type", "label", "id")
+_VALUES = ("value", "val", "content")
+
+
+def redact_value(value: str) -> str:
+    """Return a text without the personal data and secrets in it."""
+    if _HARMLESS.fullmatch(value):
+        return value
+    for _ in range(MAX_PASSES):
+        clean = _pass(value)
+        if clean == value:
+            return value
+        value = clean
+    return REDACTED
+
+
+def redact_url(url: str) -> str:
+    """Return a URL, absolute or relative, without them; all the rest byte for byte."""
+    for _ in range(MAX_PASSES):
+        clean = clean_url(url)
+        if clean == url:
+            return url
+        url = clean
+    return URL_REDACTED
+
+
+def redact_data(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON object, of any depth the checker allows, without them in keys and values."""
+    return _object(data, 1)
+
+
+def _pass(text: str) -> str:
+    if "//" in text or ("=" in text and ("?" in text or "#" in text)):
+        text = _URLS.sub(lambda found: clean_url(found[0]), text)
+    if "%" in text:
+        text = _CHUNK.sub(_encoded, text)
+    return scan(text)
+
+
+def _encoded(found: re.Match[str]) -> str:
+    chunk = found[0]
+    return REDACTED if "%" in chunk and is_dirty(chunk) and scan(chunk) == chunk else chunk
+
+
+def _object(data: dict[str, Any], depth: int) -> dict[str, Any]:
+    clean: dict[str, Any] = {}
+    told = any(isinstance(data.get(k), str) and is_sensitive_key(data[k]) for k in _LABELS)
+    for key, value in data.items():
+        name = redact_value(key)
+        hidden = is_sensitive_key(key) or is_sensitive_key(name) or (told and key in _VALUES)
+        clean[_free(name, clean)] = REDACTED if hidden else _any(value, depth)
+    return clean
+
+
+def _any(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return redact_value(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= MAX_DEPTH:
+        return REDACTED
+    if isinstance(value, dict):
+        return _object(value, depth + 1)
+    return [_any(item, depth + 1) for item in value]
+
+
+def _free(name: str, taken: dict[str, Any]) -> str:
+    """Two keys that were redacted to the same text stay two keys."""
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name} {number}", number + 1
+    return free

@@ -1,0 +1,234 @@
+"""What personal data and secrets look like inside free text, and how they are taken out.
+
+Every pattern is linear: quantifiers that could meet themselves again are bounded. Each group runs
+only when a character it cannot do without is there, so ordinary short values cost almost nothing.
+
+UUIDs are kept: they are how a page or an event is named, they are nobody's password, and the
+visitor's own never comes from the outside. Dates and timestamps are kept. A version of four numbers
+cannot be told from an IPv4 address and goes, unless it begins with a "v".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from maicivy.ingest.redact_keys import is_sensitive_key
+
+REDACTED = "[redacted]"
+URL_REDACTED = "redacted"
+_ALREADY = frozenset({REDACTED, URL_REDACTED, "%5Bredacted%5D", "%5bredacted%5d"})
+
+# --- e-mail ---------------------------------------------------------------------------------------
+
+# Besides the sign itself: its full-width forms, percent-encoded any number of times, an HTML or a
+# JavaScript escape, and "(at)".
+_AT = r"(?:[@\uff20\ufe6b]|%(?:25){0,4}40|&#0*64;|&commat;|\\u0040|\s?[\[({]\s?at\s?[\])}]\s?)"
+_DOT = r"(?:[.\u3002\uff0e\uff61]|%(?:25){0,4}2e|\s?[\[({]\s?dot\s?[\])}]\s?)"
+_NO_LOCAL = r"""\s@<>()\[\],;:"=&?/\\|{}\uff20\ufe6b"""
+_LOCAL = rf"""(?:"[^"\n]{{1,64}}"|(?<![^{_NO_LOCAL}])[^{_NO_LOCAL}]+)"""
+_DOMAIN = rf"(?:[\w\-]{{1,63}}{_DOT}){{0,8}}[^\W\d_][\w\-]{{0,62}}"
+EMAIL = re.compile(
+    rf"{_LOCAL}{_AT}(?:{_DOMAIN}|\[?\d{{1,3}}(?:\.\d{{1,3}}){{3}}\]?)", re.IGNORECASE
+)
+_EMAIL_HINT = re.compile(_AT, re.IGNORECASE)
+
+# --- numbers --------------------------------------------------------------------------------------
+
+_GAP = r"[\s.\-/()\u2010-\u2015\u200b-\u200f\u2060\ufeff]{0,3}"
+_LONE = r"(?<!\d)(?<!\d[.,])"
+_IPV4_PART = r"(?:25[0-5]|2[0-4]\d|[01]?\d?\d)"
+_NUMBERS = rf"""
+    (?P<keep>
+        (?<![\w-])[0-9a-fA-F]{{8}}(?:-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}(?![\w-])
+      | (?<!\d)(?:19|20)\d\d(?P<ymd>[-/._])(?:0?[1-9]|1[0-2])(?P=ymd)(?:[12]\d|3[01]|0?[1-9])
+        (?:[T_\s-]\d\d[-:._h]?\d\d(?:[-:._]?\d\d(?:[.,]\d{{1,9}})?)?)?(?:Z|[+-]\d\d:?\d\d)?(?!\d)
+      | (?<!\d)(?:0?[1-9]|[12]\d|3[01])(?P<dmy>[-/.])(?:0?[1-9]|1[0-2])(?P=dmy)(?:19|20)\d\d(?!\d)
+    )
+  | (?P<phone>
+        (?:\+|(?<!\w)00){_GAP}[1-9](?:{_GAP}\d){{7,14}}(?!\d)
+      | {_LONE}0[1-9](?:{_GAP}\d){{7,9}}(?!\d)
+      | \(0?\d{{2,4}}\){_GAP}\d(?:{_GAP}\d){{5,9}}(?!\d)
+      | {_LONE}(?:1[\s.-])?\d{{3}}[\s.-]\d{{3}}[\s.-]\d{{4}}(?!\d)
+    )
+  | (?P<card>{_LONE}[2-6](?:[\s.-]?\d){{12,18}}(?!\d))
+  | (?P<ssn>(?<![\w-])\d{{3}}-\d\d-\d{{4}}(?![\w-]))
+  | (?P<ipv4>(?<!\d)(?<!\d\.)(?<!\bv)(?:{_IPV4_PART}\.){{3}}{_IPV4_PART}(?!\d)(?!\.\d))
+"""
+NUMBERS = re.compile(_NUMBERS, re.VERBOSE | re.IGNORECASE)
+_NUMBERS_HINT = re.compile(rf"\d(?:{_GAP}\d){{6}}|\d\.\d{{1,3}}\.\d")
+
+# ISO 13616: how long an IBAN is in each country.
+IBAN_LENGTHS = {
+    country: length
+    for length, countries in {
+        15: "NO",
+        16: "BE",
+        18: "DK FI NL",
+        19: "MK SI",
+        20: "AT EE LT LU XK",
+        21: "CH HR LI LV",
+        22: "BG DE GB GE IE ME RS",
+        23: "AE GI IL",
+        24: "AD CZ ES MD RO SA SE SK TN",
+        25: "PT",
+        26: "IS TR",
+        27: "FR GR IT MC MR SM",
+        28: "AL CY DZ HU LB MA PL",
+        31: "MT",
+    }.items()
+    for country in countries.split()
+}
+IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])")
+COLONS = re.compile(
+    r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,8}(?:[0-9A-Fa-f]{0,4}|\d{1,3}(?:\.\d{1,3}){3})(?![\w:])"
+)
+HARDWARE = re.compile(
+    r"(?<![\w:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])"
+)
+
+# --- secrets --------------------------------------------------------------------------------------
+
+RUN = re.compile(r"[A-Za-z0-9+/_=\-]{12,}(?:\.[A-Za-z0-9+/_=\-]{2,}){0,4}")
+_UUID = re.compile(
+    r"(?<![0-9a-zA-Z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-zA-Z])", re.IGNORECASE
+)
+_TOKEN = re.compile(
+    r"eyJ[\w-]{5,}\.[\w-]{2,}|(?<![A-Za-z0-9])(?:[spr]k_(?:live|test)_\w{6,}|whsec_\w{8,}"
+    r"|sk-[\w-]{16,}|gh[pousr]_\w{12,}|github_pat_\w{12,}|glpat-[\w-]{12,}|(?:AKIA|ASIA)[0-9A-Z]{12,}"
+    r"|xox[a-z]-[\w-]{8,}|xapp-[\w-]{8,}|AIza[\w-]{20,}|ya29\.[\w-]{8,}|GOCSPX-[\w-]{8,}"
+    r"|SG\.[\w-]{8,}\.[\w-]{8,}|npm_\w{16,}|pypi-[\w-]{16,}|hf_\w{16,}|dop_v1_\w{16,}"
+    r"|shp(?:at|ca|pa|ss)_\w{16,}|(?:AC|SK)[0-9a-f]{32}|EAA[A-Za-z0-9]{20,})"
+)
+SHORT_TOKEN = re.compile(r"(?<![A-Za-z0-9])(?:ya29|SG)\.[\w.\-]{8,}")
+CREDENTIALS = re.compile(
+    r"\b(?:bearer[ \t:]{1,3}[^\s,;\"']{1,4096}"
+    r"|(?:basic|digest|negotiate)[ \t]{1,3}(?=[A-Za-z+/]{0,64}[0-9=])[A-Za-z0-9+/=]{8,4096})"
+    r"|-----BEGIN[^-]{0,40}PRIVATE KEY-----[^-]{0,8192}(?:-----END[^-]{0,40}-----)?",
+    re.IGNORECASE,
+)
+MIN_SECRET_LENGTH = 32
+# Random letters and digits change class (lower, upper, digit) at every second or third character;
+# words, paths and slugs seldom do.
+MIN_CHANGES = 0.2
+MIN_CHANGES_WITHOUT_DIGIT = 0.3
+_CHANGE = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])|[A-Z]{2}(?=[a-z])")
+_HEX = re.compile(r"[0-9a-fA-F]{32}")
+
+# --- headers --------------------------------------------------------------------------------------
+
+USER_AGENT = re.compile(r"(?:Mozilla|Opera|Dalvik|AppleWebKit|UCWEB)/\d[^\n]*")
+HEADER = re.compile(
+    r"\b((?:set-)?cookie2?|(?:proxy-)?authorization)([\"']?\s{0,3}[:=]\s{0,3})([^\n]+)",
+    re.IGNORECASE,
+)
+COOKIES = re.compile(
+    r"(?<![^\s,&])[\w.\-%]{1,64}=[^\s;,&]{0,4096};\s{0,2}[\w.\-%]{1,64}=[^\s;,&]{0,4096}(?:;[^\n]*)?"
+)
+# `key=value`, `key: value`, `"key": "value"`; "[name=x]" is a CSS selector, not somebody's name.
+_KEY = r"""(?<![\w.\-\[])((?=[^\W\d_])[\w.\-\[\]]{2,64})(["']?\s{0,3}"""
+_QUOTED = r"""("[^"\n]{1,1024}|'[^'\n]{1,1024}"""
+PAIRS = (
+    re.compile(rf"""{_KEY}=\s{{0,3}}){_QUOTED}|[^\s&;,#"'{{}}<>]{{1,1024}})"""),
+    re.compile(rf"""{_KEY}:\s{{0,3}}){_QUOTED}|[^&;,#"'{{}}<>\n]{{1,1024}})"""),
+)
+
+
+def scan(text: str) -> str:
+    """Take out, in one pass, everything this module knows; the caller repeats it until it holds."""
+    if _EMAIL_HINT.search(text):
+        text = EMAIL.sub(REDACTED, text)
+    if "/" in text:
+        text = USER_AGENT.sub(REDACTED, text)
+    if "=" in text or ":" in text:
+        text = _scan_pairs(text)
+    if _NUMBERS_HINT.search(text):
+        text = NUMBERS.sub(_number, IBAN.sub(_iban, text))
+    text = CREDENTIALS.sub(REDACTED, text)
+    return RUN.sub(_run, SHORT_TOKEN.sub(REDACTED, text))
+
+
+def _scan_pairs(text: str) -> str:
+    text = COLONS.sub(_colons, text)
+    text = HARDWARE.sub(REDACTED, text)
+    text = HEADER.sub(_header, text)
+    if ";" in text:
+        text = COOKIES.sub(REDACTED, text)
+    for pattern in PAIRS:
+        text = pattern.sub(_pair, text)
+    return text
+
+
+def _header(found: re.Match[str]) -> str:
+    if found[3].startswith(tuple(_ALREADY)):
+        return found[0]
+    return f"{found[1]}{found[2]}{REDACTED}"
+
+
+def _pair(found: re.Match[str]) -> str:
+    key, between, value = found.groups()
+    quote = value[0] if value[0] in "\"'" else ""
+    if not is_sensitive_key(key) or value[len(quote) :].strip() in _ALREADY:
+        return found[0]
+    return f"{key}{between}{quote}{REDACTED}"
+
+
+def _number(found: re.Match[str]) -> str:
+    if found["keep"]:
+        return found[0]
+    if found["card"] and not _is_card(found[0]):
+        return found[0]
+    return REDACTED
+
+
+def _is_card(text: str) -> bool:
+    digits = [int(char) for char in text if char.isdecimal()]
+    # Grouped digits may go on with something else; an unbroken number is a card or is not.
+    lengths = {len(digits)} if text.isdecimal() else {len(digits), 16, 15}
+    return any(_is_luhn(digits[:length]) for length in lengths)
+
+
+def _is_luhn(digits: list[int]) -> bool:
+    if len(digits) == 13 and digits[0] != 4:
+        return False
+    doubled = (2 * digit - 9 * (digit > 4) for digit in digits[-2::-2])
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def _iban(found: re.Match[str]) -> str:
+    """Redact from the country's letters to its length; words may follow without a border."""
+    text = found[0]
+    length = IBAN_LENGTHS.get(text[:2].upper(), 0)
+    borders = [at + 1 for at, char in enumerate(text) if char.isalnum()]
+    if not 0 < length <= len(borders):
+        return text
+    end = borders[length - 1]
+    number = re.sub("[ -]", "", text[:end]).upper()
+    if int("".join(str(int(char, 36)) for char in number[4:] + number[:4])) % 97 != 1:
+        return text
+    return REDACTED + text[end:]
+
+
+def _colons(found: re.Match[str]) -> str:
+    try:
+        ipaddress.IPv6Address(found[0])
+    except ValueError:
+        return found[0]
+    return REDACTED if found[0].strip(":") else found[0]
+
+
+def _run(found: re.Match[str]) -> str:
+    text = found[0]
+    if _TOKEN.search(text) or any(map(_is_secret, _UUID.sub(".", text).split("."))):
+        return REDACTED
+    return text
+
+
+def _is_secret(text: str) -> bool:
+    if len(text) < MIN_SECRET_LENGTH:
+        return False
+    if _HEX.search(text):
+        return True
+    has_digit = any(map(str.isdecimal, text))
+    least = MIN_CHANGES if has_digit else MIN_CHANGES_WITHOUT_DIGIT
+    return len(_CHANGE.findall(text)) >= least * len(text)
