@@ -1,0 +1,182 @@
+"""The nightly cleanup at 02:00: closed days are sketched, what is past retention is deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from maicivy.errors import StorageUnavailable
+from maicivy.logs import fields
+from maicivy.periods import last_run_due, local_day, next_run_at
+from maicivy.storage.postgres import affected
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from zoneinfo import ZoneInfo
+
+    from maicivy.metrics import Metrics
+    from maicivy.periods import Clock
+    from maicivy.storage.mirror import Mirror
+    from maicivy.storage.partitions import Partitions
+    from maicivy.storage.postgres import Connection, Postgres
+
+log = logging.getLogger(__name__)
+
+BITE_ROWS = 5_000
+SKETCH_DAYS_KEPT = 400
+RUNS_KEPT = dt.timedelta(days=400)
+LONGEST_NAP_SECONDS = 30.0
+FAILED_PAUSE_SECONDS = 600.0
+
+
+@dataclass(slots=True)
+class Removed:
+    """What a cleanup removed."""
+
+    partitions: int = 0
+    events: int = 0
+    visitors: int = 0
+
+
+class Cleanup:
+    """Removes what is older than the retention; one at a time among all instances."""
+
+    def __init__(
+        self,
+        *,
+        postgres: Postgres,
+        partitions: Partitions,
+        mirror: Mirror | None,
+        metrics: Metrics,
+        clock: Clock,
+        zone: ZoneInfo,
+        retention_days: int,
+    ) -> None:
+        self._postgres = postgres
+        self._partitions = partitions
+        self._mirror = mirror
+        self._metrics = metrics
+        self._clock = clock
+        self._zone = zone
+        self._retention = dt.timedelta(days=retention_days)
+
+    async def run(self) -> None:
+        """Run every night, and at once when the last night was missed."""
+        log.info("Starting analytics cleanup scheduler")
+        while True:
+            try:
+                await self._wait_until_due()
+                await self.run_once()
+            except StorageUnavailable as error:
+                log.warning("cleanup postponed", extra=fields(error=str(error)))
+                await asyncio.sleep(FAILED_PAUSE_SECONDS)
+
+    async def _wait_until_due(self) -> None:
+        """Sleep until a run is due by the wall clock, in naps, so that a changed clock is seen."""
+        while True:
+            now = self._clock()
+            last = await self._postgres.fetch_value("last_cleanup")
+            if last is None or last < last_run_due(now, self._zone):
+                return
+            nap = (next_run_at(now, self._zone) - now).total_seconds()
+            await asyncio.sleep(min(nap, LONGEST_NAP_SECONDS))
+
+    async def run_once(self, progress: Callable[[str], None] | None = None) -> Removed | None:
+        """Clean up now; returns None when another instance is at it.
+
+        Raises `StorageUnavailable` when it could not finish; what was removed stays removed, and
+        the next run goes on from there.
+        """
+        async with self._postgres.reading() as lock:
+            [row] = await self._postgres.run(lock, "lock_cleanup")
+            if not row[0]:
+                log.info("cleanup runs elsewhere")
+                return None
+            try:
+                return await self._logged(progress or (lambda _: None))
+            finally:
+                await self._unlock(lock)
+
+    async def _unlock(self, lock: Connection) -> None:
+        if not lock.is_closed():
+            await self._postgres.run(lock, "unlock_cleanup")
+
+    async def _logged(self, progress: Callable[[str], None]) -> Removed:
+        removed, now, started = Removed(), self._clock(), time.perf_counter()
+        await self._postgres.write("abandon_cleanup_runs")
+        [row] = await self._postgres.write("start_cleanup_run", now)
+        status, error = "failed", None
+        try:
+            await self._remove(removed, now, progress)
+            status = "done"
+        except StorageUnavailable as failure:
+            error = str(failure)
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            self._metrics.cleanup_duration.observe(seconds)
+            await self._postgres.write(
+                "finish_cleanup_run",
+                row["id"],
+                self._clock(),
+                status,
+                removed.partitions,
+                removed.events,
+                removed.visitors,
+                error,
+            )
+            log.info(
+                "cleanup finished",
+                extra=fields(
+                    status=status,
+                    seconds=round(seconds, 3),
+                    partitions=removed.partitions,
+                    events=removed.events,
+                    visitors=removed.visitors,
+                ),
+            )
+        return removed
+
+    async def _remove(
+        self, removed: Removed, now: dt.datetime, progress: Callable[[str], None]
+    ) -> None:
+        cutoff = now - self._retention
+        await self._sketch(progress)
+        progress("making partitions ahead")
+        await self._partitions.ensure_ahead(now)
+        progress("dropping expired partitions")
+        removed.partitions = len(await self._partitions.drop_before(cutoff))
+        self._metrics.cleanup_rows.labels("analytics_events").inc(0)
+        async for count in self._bites("delete_expired_events", cutoff):
+            removed.events += count
+            self._metrics.cleanup_rows.labels("analytics_events").inc(count)
+            progress(f"{removed.events} expired events deleted")
+        async for count in self._bites("delete_expired_visitors", cutoff):
+            removed.visitors += count
+            self._metrics.cleanup_rows.labels("visitors").inc(count)
+            progress(f"{removed.visitors} expired visitors deleted")
+        oldest_sketch = local_day(now, self._zone) - dt.timedelta(days=SKETCH_DAYS_KEPT)
+        await self._postgres.write("delete_expired_sketches", oldest_sketch)
+        await self._postgres.write("forget_cleanup_runs", now - RUNS_KEPT)
+
+    async def _sketch(self, progress: Callable[[str], None]) -> None:
+        """Sketch closed days while their rows are there; without Redis it waits for another run."""
+        if self._mirror is None:
+            return
+        try:
+            await self._mirror.sketch_closed_days(progress)
+        except StorageUnavailable as error:
+            log.warning("closed days not sketched", extra=fields(error=str(error)))
+
+    async def _bites(self, name: str, cutoff: dt.datetime) -> AsyncIterator[int]:
+        """Delete in short transactions, so that nobody waits long for a lock."""
+        while True:
+            count = affected(await self._postgres.write(name, cutoff, BITE_ROWS))
+            if count:
+                yield count
+            if count < BITE_ROWS:
+                return
