@@ -111,7 +111,7 @@ SELF_DECLARED = re.compile(
 
 # The name of a phone is chosen by its maker (CUBOT, HTC Butterfly, AYN Odin): nothing in it counts.
 _DEVICE_NAME = re.compile(
-    r"\bAndroid\b(?![^)]*(?:compatible|-Google))[^)]{0,300}\)|\[FB[^\]]{0,500}\]?"
+    r"\bAndroid\b(?![^)]{0,300}(?:compatible|-Google))[^)]{0,300}\)|\[FB[^\]]{0,500}\]?"
 )
 
 _PLAIN = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^\w\s])+")

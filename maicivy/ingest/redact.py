@@ -23,7 +23,7 @@ MAX_PASSES = 6
 
 # Short words and numbers, in which nothing can be found: most values are that.
 _HARMLESS = re.compile(
-    r"(?!.*bearer)[^\W\d]{0,11}(?:[ -][^\W\d]{1,11}){0,9}|\d{1,6}", re.IGNORECASE
+    r"(?!.*bearer)[^\W\d]{0,11}(?:[ ,'-]{1,2}[^\W\d]{1,11}){0,15}|\d{1,6}", re.IGNORECASE
 )
 _URLS = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.\-]{1,20}:)?//[^\s\"'<>]+"
