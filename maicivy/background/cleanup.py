@@ -70,7 +70,8 @@ class Cleanup:
         while True:
             try:
                 await self._wait_until_due()
-                await self.run_once()
+                if await self.run_once() is None:
+                    await asyncio.sleep(LONGEST_NAP_SECONDS)
             except StorageUnavailable as error:
                 log.warning("cleanup postponed", extra=fields(error=str(error)))
                 await asyncio.sleep(FAILED_PAUSE_SECONDS)

@@ -21,3 +21,7 @@ SELECT key FROM address_keys WHERE day = $1;
 -- name: forget_address_keys
 -- Delete the keys of days that are over.
 DELETE FROM address_keys WHERE day < $1;
+
+-- name: select_migrations
+-- What was applied, in order.
+SELECT name FROM schema_migrations ORDER BY version;

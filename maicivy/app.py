@@ -1,0 +1,130 @@
+"""What exists, and in which order it opens and closes. The only wiring."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from maicivy.background.cleanup import Cleanup
+from maicivy.background.hub import Hub
+from maicivy.background.keeper import keep_mirror, rotate_keys
+from maicivy.background.tasks import Supervisor
+from maicivy.ingest.identity import Identifier
+from maicivy.ingest.limiter import RateLimiter
+from maicivy.ingest.visitor import Keyring
+from maicivy.ingest.writer import Writer
+from maicivy.metrics import Metrics
+from maicivy.periods import Clock, local_day, utc_now
+from maicivy.reports.source import Source
+from maicivy.storage.addresses import AddressKeys
+from maicivy.storage.stores import Stores, open_stores
+from maicivy.web import keys, live, ops
+from maicivy.web.routes import MIDDLEWARES, routes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from maicivy.config import Config
+
+
+def create_app(
+    config: Config, *, database_url: str, redis_url: str, clock: Clock = utc_now
+) -> web.Application:
+    """Return the application; it connects when it starts."""
+    app = web.Application(middlewares=MIDDLEWARES)
+    app[keys.CONFIG] = config
+    app[keys.CLOCK] = clock
+    app[keys.METRICS] = Metrics()
+    app[keys.SOCKETS] = set()
+    app.add_routes(routes(config))
+
+    @contextlib.asynccontextmanager
+    async def services(app: web.Application) -> AsyncIterator[None]:
+        metrics = app[keys.METRICS]
+        async with open_stores(config, database_url, redis_url, metrics, clock) as stores:
+            await _build(app, stores)
+            yield
+
+    app.cleanup_ctx.append(services)
+    app.cleanup_ctx.append(background)
+    if config.metrics_port is not None:
+        app.cleanup_ctx.append(metrics_port)
+    app.on_shutdown.append(live.close_all)
+    return app
+
+
+async def _build(app: web.Application, stores: Stores) -> None:
+    """Put together what stands on the stores."""
+    config, clock, metrics = app[keys.CONFIG], app[keys.CLOCK], app[keys.METRICS]
+    source = Source(stores.postgres, stores.realtime, clock, config.timezone)
+    hub = Hub(source, metrics, config.ws_max_connections)
+    keyring = Keyring(stores.secret)
+    app[keys.STORES] = stores
+    app[keys.POSTGRES] = stores.postgres
+    app[keys.REALTIME] = stores.realtime
+    app[keys.SOURCE] = source
+    app[keys.HUB] = hub
+    app[keys.KEYRING] = keyring
+    app[keys.IDENTIFIER] = Identifier(keyring)
+    app[keys.ADDRESSES] = AddressKeys(stores.postgres)
+    app[keys.LIMITER] = RateLimiter(stores.realtime, config.event_rate_limit)
+    app[keys.SUPERVISOR] = Supervisor(metrics)
+    app[keys.WRITER] = Writer(
+        postgres=stores.postgres,
+        partitions=stores.partitions,
+        realtime=stores.realtime,
+        metrics=metrics,
+        clock=clock,
+        queue_size=config.queue_size,
+        batch_size=config.batch_size,
+        deliver=hub.broadcast,
+        observe=hub.observe,
+    )
+    app[keys.CLEANUP] = Cleanup(
+        postgres=stores.postgres,
+        partitions=stores.partitions,
+        mirror=stores.mirror,
+        metrics=metrics,
+        clock=clock,
+        zone=config.timezone,
+        retention_days=config.retention_days,
+    )
+    await app[keys.ADDRESSES].rotate(local_day(clock(), config.timezone))
+
+
+@contextlib.asynccontextmanager
+async def background(app: web.Application) -> AsyncIterator[None]:
+    """Run every background task; at the end the writer's queue is emptied first."""
+    tasks, stores, hub = app[keys.SUPERVISOR], app[keys.STORES], app[keys.HUB]
+    clock, zone = app[keys.CLOCK], app[keys.CONFIG].timezone
+    tasks.start("writer", app[keys.WRITER].run)
+    tasks.start("mirror", lambda: keep_mirror(stores.mirror, stores.realtime))
+    tasks.start("subscription", lambda: hub.run_subscription(stores.patient_redis))
+    tasks.start("heartbeat", hub.run_heartbeat)
+    tasks.start(
+        "rotation", lambda: rotate_keys(app[keys.ADDRESSES], stores.partitions, clock, zone)
+    )
+    tasks.start("cleanup", app[keys.CLEANUP].run)
+    try:
+        yield
+    finally:
+        await app[keys.WRITER].close()
+        await tasks.stop()
+
+
+@contextlib.asynccontextmanager
+async def metrics_port(app: web.Application) -> AsyncIterator[None]:
+    """Serve `/metrics` on a port of its own."""
+    config = app[keys.CONFIG]
+    side = web.Application()
+    side[keys.METRICS] = app[keys.METRICS]
+    side.router.add_get("/metrics", ops.get_metrics)
+    runner = web.AppRunner(side, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, config.host, config.metrics_port).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()

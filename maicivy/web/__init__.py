@@ -1,0 +1,1 @@
+"""HTTP and WebSocket: the only room besides `app` that knows aiohttp's server."""

@@ -1,0 +1,103 @@
+"""What aiohttp's request says of the client, in the words of `ingest`."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from maicivy.errors import Forbidden
+from maicivy.ingest.identity import ClientRequest, Identity
+from maicivy.ingest.visitor import COOKIE_NAME, client_address, is_trusted
+from maicivy.web.keys import CONFIG
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_LOOPBACK_NAMES = frozenset({"localhost", "::1"})
+
+
+def client_of(request: web.Request) -> ClientRequest:
+    """Return who sent the request, as far as headers and connection tell."""
+    headers = request.headers
+    return ClientRequest(
+        address=client_address(
+            request.remote,
+            ",".join(headers.getall("X-Forwarded-For", [])),
+            request.app[CONFIG].trusted_proxies,
+        ),
+        host=request.host,
+        user_agent=headers.get("User-Agent", ""),
+        accept_language=headers.get("Accept-Language", ""),
+        cookie=request.cookies.get(COOKIE_NAME) if "Cookie" in headers else None,
+        fetch_site=headers.get("Sec-Fetch-Site", ""),
+        opted_out=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
+    )
+
+
+def is_https(request: web.Request) -> bool:
+    """Say whether the client's own connection is encrypted, as a trusted proxy may know."""
+    if request.secure:
+        return True
+    proxies = request.app[CONFIG].trusted_proxies
+    peer = client_address(request.remote, "", ())
+    forwarded = request.headers.get("X-Forwarded-Proto", "")
+    return forwarded.lower() == "https" and is_trusted(peer, proxies)
+
+
+def set_cookie(request: web.Request, response: web.StreamResponse, identity: Identity) -> None:
+    """Give the client its session cookie, if it is to get one."""
+    if identity.new_cookie is not None:
+        response.set_cookie(
+            COOKIE_NAME,
+            identity.new_cookie,
+            max_age=identity.cookie_seconds,
+            path="/",
+            httponly=True,
+            samesite="Lax",
+            secure=is_https(request),
+        )
+
+
+def allowed_origin(request: web.Request) -> str | None:
+    """Return the request's Origin when it is one of the configured ones."""
+    origin = request.headers.get("Origin", "").lower()
+    return request.headers["Origin"] if origin in request.app[CONFIG].allowed_origins else None
+
+
+def check_origin(request: web.Request) -> None:
+    """Refuse a page of another site that is not configured; raises `Forbidden`.
+
+    Programs that are no browsers send no Origin. On a machine's own loopback addresses, pages of
+    any port may connect: that is a developer at work.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None or allowed_origin(request):
+        return
+    if not _is_own_origin(origin, request.host):
+        raise Forbidden(
+            "Pages of this origin may not do this; the operator can allow it.",
+            code="origin_not_allowed",
+        )
+
+
+def _is_own_origin(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+        own = urlsplit(f"//{host}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            return False
+        if parts.netloc.lower() == host.lower():
+            return True
+        return _is_loopback(parts.hostname) and _is_loopback(own.hostname or "")
+    except ValueError:
+        return False
+
+
+def _is_loopback(name: str) -> bool:
+    if name in _LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,138 @@
+"""`POST /event`: from the bytes of a request to a durable event, step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from maicivy.errors import BodyTooLarge, RateLimited, RequestTimeout, UnsupportedMediaType
+from maicivy.ingest.body import parse_object
+from maicivy.ingest.client import ClientKind
+from maicivy.ingest.event import DropReason, check_fields, make_event
+from maicivy.ingest.limiter import WINDOW_SECONDS
+from maicivy.ingest.visitor import limiter_id
+from maicivy.periods import local_day
+from maicivy.web.client import check_origin, client_of, set_cookie
+from maicivy.web.keys import (
+    ADDRESSES,
+    CLOCK,
+    CONFIG,
+    EXTRA_HEADERS,
+    IDENTIFIER,
+    LIMITER,
+    METRICS,
+    WRITER,
+)
+
+if TYPE_CHECKING:
+    from maicivy.ingest.identity import ClientRequest
+    from maicivy.storage.realtime import Allowance
+
+MAX_BODY_BYTES = 16 * 1024
+BODY_SECONDS = 10.0
+
+_MEDIA_TYPES = frozenset({"", "application/json", "text/plain"})
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+
+
+async def post_event(request: web.Request) -> web.Response:
+    """Store one event; 201 once it is durable, 202 when it is not to be tracked."""
+    app, client = request.app, client_of(request)
+    check_origin(request)
+    if client.opted_out:
+        return _not_tracked(request, DropReason.OPT_OUT)
+    now = app[CLOCK]()
+    today = local_day(now, app[CONFIG].timezone)
+    address_key = await app[ADDRESSES].load(today)
+    await _check_rate(request, client, address_key)
+    _check_headers(request)
+    body = parse_object(await _read_body(request))
+    fields = check_fields(body, _own_hosts(request), request.headers.get("Referer"))
+    if client.facts.kind is ClientKind.BOT:
+        return _not_tracked(request, DropReason.BOT)
+    identity = app[IDENTIFIER].identify(client, address_key, now, today)
+    await app[WRITER].store(make_event(fields, identity.visitor, now, app[CONFIG].timezone))
+    response = web.json_response(
+        {"success": True, "message": "Event tracked successfully"}, status=201
+    )
+    set_cookie(request, response, identity)
+    return response
+
+
+def _not_tracked(request: web.Request, reason: DropReason) -> web.Response:
+    request.app[METRICS].events_dropped.labels(reason).inc()
+    return web.json_response(
+        {"success": True, "message": "Not tracked", "reason": reason}, status=202
+    )
+
+
+async def _check_rate(request: web.Request, client: ClientRequest, address_key: bytes) -> None:
+    limiter = request.app[LIMITER]
+    if not limiter.limit:
+        return
+    allowance = await limiter.take(limiter_id(address_key, client.address))
+    request[EXTRA_HEADERS] = headers = rate_headers(allowance, limiter.limit)
+    if not allowance.allowed:
+        request.app[METRICS].events_dropped.labels(DropReason.RATE_LIMITED).inc()
+        raise RateLimited(
+            f"More than {limiter.limit} events in a minute; try again later.",
+            headers={"Retry-After": headers["X-RateLimit-Reset"]},
+        )
+
+
+def rate_headers(allowance: Allowance, limit: int) -> dict[str, str]:
+    """Return the state of the rate limit as headers.
+
+    The first two as in the IETF draft "RateLimit header fields for HTTP"; `X-RateLimit-Reset` is
+    in seconds from now, like `Retry-After`.
+    """
+    reset = str(max(1, math.ceil(allowance.reset_seconds)))
+    return {
+        "RateLimit-Policy": f'"event";q={limit};w={WINDOW_SECONDS}',
+        "RateLimit": f'"event";r={allowance.remaining};t={reset}',
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(allowance.remaining),
+        "X-RateLimit-Reset": reset,
+    }
+
+
+def _check_headers(request: web.Request) -> None:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("The body must not be compressed.", code="unsupported_coding")
+    media_type = request.content_type if "Content-Type" in request.headers else ""
+    if media_type not in _MEDIA_TYPES:
+        raise UnsupportedMediaType("Send the event as application/json or text/plain.")
+    if (request.charset or "utf-8").lower() not in _CHARSETS:
+        raise UnsupportedMediaType("The body must be UTF-8.", code="unsupported_charset")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise _too_large()
+
+
+async def _read_body(request: web.Request) -> bytes:
+    """Return the body, whole within 10 s and within 16 KiB."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise _too_large()
+    except TimeoutError:
+        raise RequestTimeout(
+            f"The body did not arrive within {BODY_SECONDS:.0f} s.",
+            headers={"Connection": "close"},
+        ) from None
+    return bytes(body)
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
+
+
+def _own_hosts(request: web.Request) -> frozenset[str]:
+    allowed = (urlsplit(origin).netloc for origin in request.app[CONFIG].allowed_origins)
+    return frozenset({request.host.lower(), *allowed})

@@ -1,0 +1,64 @@
+"""Files, served safely: nothing outside their folder, nothing hidden, no link that leads out."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+
+from aiohttp import web
+
+STATIC_FOLDER = Path(__file__).parent / "static"
+
+# Systems disagree on these, and browsers refuse modules and images of the wrong type.
+_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+
+
+def find_file(folder: Path, path: str) -> Path | None:
+    """Return the file that the URL path `path` names in `folder`, or None.
+
+    `/` is `index.html`, `/cv` is `cv.html` or `cv/index.html`. Dot files are never served, and
+    what the path leads to, links followed, has to lie inside `folder`.
+    """
+    parts = [part for part in path.split("/") if part]
+    if any(part.startswith(".") or "\\" in part or "\x00" in part for part in parts):
+        return None
+    root = folder.resolve()
+    wanted = root.joinpath(*parts)
+    for candidate in (wanted, wanted.with_name(f"{wanted.name}.html"), wanted / "index.html"):
+        try:
+            file = candidate.resolve(strict=True)
+        except (OSError, RuntimeError):
+            continue
+        if file.is_file() and file.is_relative_to(root):
+            return file
+    return None
+
+
+def file_response(file: Path) -> web.FileResponse:
+    """Return `file` with its type; browsers ask each time whether it changed."""
+    content_type = _TYPES.get(file.suffix.lower()) or mimetypes.guess_type(file.name)[0]
+    content_type = content_type or "application/octet-stream"
+    if content_type.startswith("text/"):
+        content_type += "; charset=utf-8"
+    return web.FileResponse(
+        file, headers={"Content-Type": content_type, "Cache-Control": "no-cache"}
+    )
+
+
+async def get_static(request: web.Request) -> web.StreamResponse:
+    """Answer `GET /static/…` with a file of the program's own."""
+    file = find_file(STATIC_FOLDER, request.match_info["path"])
+    if file is None:
+        raise web.HTTPNotFound
+    return file_response(file)

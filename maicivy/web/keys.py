@@ -1,0 +1,45 @@
+"""Where handlers find things: the typed keys of the application and of a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from maicivy.background.cleanup import Cleanup
+from maicivy.background.hub import Hub
+from maicivy.background.tasks import Supervisor
+from maicivy.config import Config
+from maicivy.ingest.identity import Identifier
+from maicivy.ingest.limiter import RateLimiter
+from maicivy.ingest.visitor import Keyring
+from maicivy.ingest.writer import Writer
+from maicivy.metrics import Metrics
+from maicivy.reports.source import Source
+from maicivy.storage.addresses import AddressKeys
+from maicivy.storage.postgres import Postgres
+from maicivy.storage.realtime import Realtime
+from maicivy.storage.stores import Stores
+
+if TYPE_CHECKING:
+    from maicivy.periods import Clock
+
+CONFIG = web.AppKey("CONFIG", Config)
+CLOCK: web.AppKey[Clock] = web.AppKey("CLOCK")
+METRICS = web.AppKey("METRICS", Metrics)
+SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
+STORES = web.AppKey("STORES", Stores)
+CLEANUP = web.AppKey("CLEANUP", Cleanup)
+POSTGRES = web.AppKey("POSTGRES", Postgres)
+REALTIME = web.AppKey("REALTIME", Realtime)
+SOURCE = web.AppKey("SOURCE", Source)
+KEYRING = web.AppKey("KEYRING", Keyring)
+IDENTIFIER = web.AppKey("IDENTIFIER", Identifier)
+ADDRESSES = web.AppKey("ADDRESSES", AddressKeys)
+LIMITER = web.AppKey("LIMITER", RateLimiter)
+WRITER = web.AppKey("WRITER", Writer)
+HUB = web.AppKey("HUB", Hub)
+SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])
+
+# Headers that the answer gets whatever becomes of the request.
+EXTRA_HEADERS = web.RequestKey("EXTRA_HEADERS", dict[str, str])

@@ -1,0 +1,126 @@
+"""`/ws/analytics`: the live feed to one client, and what the client may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from maicivy.errors import InvalidRequest, StorageUnavailable, UpgradeRequired
+from maicivy.ingest.body import parse_object
+from maicivy.web.client import check_origin
+from maicivy.web.keys import HUB, SOCKETS
+
+if TYPE_CHECKING:
+    from maicivy.background.hub import Client, Hub
+
+MAX_FRAME_BYTES = 4096
+PING_SECONDS = 20.0
+FLOOD_MESSAGES = 100
+FLOOD_SECONDS = 10.0
+CLOSE_SECONDS = 2.0
+
+
+async def websocket(request: web.Request) -> web.WebSocketResponse:
+    """Serve one client until it leaves or the server stops."""
+    if "websocket" not in request.headers.get("Upgrade", "").lower():
+        raise UpgradeRequired(
+            "This address speaks WebSocket only.",
+            headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+        )
+    check_origin(request)
+    hub = request.app[HUB]
+    client = hub.connect(lambda: _abort(request))
+    socket = web.WebSocketResponse(
+        heartbeat=PING_SECONDS,
+        compress=False,
+        # aiohttp refuses frames of this size, not beyond it
+        max_msg_size=MAX_FRAME_BYTES + 1,
+        timeout=CLOSE_SECONDS,
+    )
+    try:
+        await socket.prepare(request)
+        request.app[SOCKETS].add(socket)
+        await _serve(socket, hub, client)
+    finally:
+        request.app[SOCKETS].discard(socket)
+        hub.disconnect(client)
+    return socket
+
+
+async def close_all(app: web.Application) -> None:
+    """Say goodbye (1001) to every client at once; who does not answer in 2 s is cut off."""
+    goodbyes = [
+        socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stopping")
+        for socket in app[SOCKETS]
+    ]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await asyncio.gather(*goodbyes, return_exceptions=True)
+    await app[HUB].close()
+
+
+async def _serve(socket: web.WebSocketResponse, hub: Hub, client: Client) -> None:
+    sender = asyncio.create_task(_send(socket, client))
+    try:
+        await _put_stats(hub, client, "initial_stats")
+        await _receive(socket, hub, client)
+    finally:
+        sender.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await sender
+
+
+async def _send(socket: web.WebSocketResponse, client: Client) -> None:
+    while True:
+        for message in await client.take():
+            await socket.send_str(message)
+
+
+async def _receive(socket: web.WebSocketResponse, hub: Hub, client: Client) -> None:
+    arrivals: collections.deque[float] = collections.deque(maxlen=FLOOD_MESSAGES)
+    async for message in socket:
+        now = time.monotonic()
+        if len(arrivals) == FLOOD_MESSAGES and now - arrivals[0] < FLOOD_SECONDS:
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many messages")
+            return
+        arrivals.append(now)
+        if message.type is WSMsgType.TEXT:
+            await _answer(message.data, hub, client)
+        else:
+            _put_error(client, "Only text messages are understood.", "binary_message")
+
+
+async def _answer(text: str, hub: Hub, client: Client) -> None:
+    try:
+        kind = parse_object(text.encode(errors="replace")).get("type")
+    except InvalidRequest as error:
+        return _put_error(client, error.message, error.code)
+    if kind == "ping":
+        client.put(json.dumps({"type": "pong", "time": int(time.time())}))
+    elif kind == "refresh_stats":
+        await _put_stats(hub, client, "initial_stats")
+    else:
+        _put_error(client, "The type must be ping or refresh_stats.", "unknown_type")
+    return None
+
+
+async def _put_stats(hub: Hub, client: Client, kind: str) -> None:
+    try:
+        client.put(await hub.stats_message(kind))
+    except StorageUnavailable:
+        _put_error(client, "The numbers are not available now.", "unavailable")
+
+
+def _put_error(client: Client, error: str, code: str) -> None:
+    client.put(json.dumps({"type": "error", "error": error, "code": code}))
+
+
+def _abort(request: web.Request) -> None:
+    if isinstance(request.transport, asyncio.WriteTransport):
+        request.transport.abort()

@@ -1,0 +1,189 @@
+"""What happens around every request, outermost first: measure, explain errors, pages, tracking."""
+
+from __future__ import annotations
+
+import logging
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from maicivy.errors import ApiError, StorageUnavailable, Unavailable
+from maicivy.ingest.client import ClientKind
+from maicivy.ingest.event import DropReason, make_event, page_view
+from maicivy.logs import fields
+from maicivy.periods import local_day
+from maicivy.web.client import allowed_origin, client_of, is_https, set_cookie
+from maicivy.web.files import file_response, find_file
+from maicivy.web.keys import (
+    ADDRESSES,
+    CLOCK,
+    CONFIG,
+    EXTRA_HEADERS,
+    IDENTIFIER,
+    METRICS,
+    WRITER,
+)
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+log = logging.getLogger(__name__)
+
+ANALYTICS = "/api/v1/analytics"
+PREFLIGHT_SECONDS = 7200
+# Pages at these addresses are the program's own and no visitor's.
+UNTRACKED = ("/api/", "/ws/", "/metrics", "/health", "/dashboard", "/static/")
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_EXPOSED = (
+    "RateLimit, RateLimit-Policy, Retry-After, "
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+)
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Time analytics requests, and put the headers on that every answer has."""
+    started = time.perf_counter()
+    response = await handler(request)
+    if not response.prepared:
+        _put_headers(request, response)
+    if request.path.startswith(ANALYTICS):
+        resource = request.match_info.route.resource
+        request.app[METRICS].request_duration.labels(
+            endpoint=resource.canonical if resource else "unmatched",
+            method=request.method if request.method in _METHODS else "other",
+            status=str(response.status),
+        ).observe(time.perf_counter() - started)
+    return response
+
+
+@web.middleware
+async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into the contract's JSON: a sentence and a code, nothing internal."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return _error(error.status, error.message, error.code, error.headers)
+    except StorageUnavailable:
+        lost = Unavailable("The numbers are not available now; try again soon.")
+        return _error(lost.status, lost.message, lost.code, lost.headers)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        return _http_error(request, error)
+    except Exception:
+        log.exception("request failed", extra=fields(method=request.method))
+        return _error(500, "Something went wrong on the server.", "internal_error", {})
+
+
+@web.middleware
+async def share(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let pages of the configured origins read the answers, and answer their preflights."""
+    origin = allowed_origin(request)
+    asked = request.headers.get("Access-Control-Request-Method")
+    if origin is not None and asked and request.method == "OPTIONS":
+        response: web.StreamResponse = web.Response(status=204)
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+        response.headers["Access-Control-Allow-Headers"] = "Content-Type"
+        response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+    else:
+        response = await handler(request)
+    if origin is not None and not response.prepared:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+    return response
+
+
+@web.middleware
+async def track(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count a view of every HTML page that is answered; the page never waits for it."""
+    response = await handler(request)
+    if _is_page(request, response):
+        try:
+            _track_page(request, response)
+        except Exception:
+            log.exception("page view not tracked")
+    return response
+
+
+@web.middleware
+async def site(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Serve the configured folder where no route of the program's own answers."""
+    folder = request.app[CONFIG].site_dir
+    unknown = isinstance(request.match_info.http_exception, web.HTTPNotFound)
+    if folder is None or not unknown or request.method not in {"GET", "HEAD"}:
+        return await handler(request)
+    file = find_file(folder, request.path)
+    return file_response(file) if file else await handler(request)
+
+
+def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
+    return (
+        request.method == "GET"
+        and response.status < HTTPStatus.BAD_REQUEST
+        and response.content_type == "text/html"
+        and not response.prepared
+        and not request.path.startswith(UNTRACKED)
+        and "prefetch" not in request.headers.get("Sec-Purpose", "")
+        and "prefetch" not in request.headers.get("Purpose", "")
+    )
+
+
+def _track_page(request: web.Request, response: web.StreamResponse) -> None:
+    app, client = request.app, client_of(request)
+    dropped = app[METRICS].events_dropped
+    if client.opted_out:
+        dropped.labels(DropReason.OPT_OUT).inc()
+        return
+    if client.facts.kind is not ClientKind.PERSON:
+        dropped.labels(DropReason.BOT).inc()
+        return
+    now, zone = app[CLOCK](), app[CONFIG].timezone
+    today = local_day(now, zone)
+    address_key = app[ADDRESSES].get(today)
+    if address_key is None:
+        dropped.labels(DropReason.UNAVAILABLE).inc()
+        return
+    identity = app[IDENTIFIER].identify(client, address_key, now, today)
+    view = page_view(request.path_qs, request.headers.get("Referer"))
+    app[WRITER].offer(make_event(view, identity.visitor, now, zone))
+    set_cookie(request, response, identity)
+
+
+def _put_headers(request: web.Request, response: web.StreamResponse) -> None:
+    headers = response.headers
+    headers["Server"] = "maicivy"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
+    headers["X-Frame-Options"] = "SAMEORIGIN"
+    if response.content_type == "application/json":
+        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    if is_https(request):
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    if request.app[CONFIG].allowed_origins:
+        headers.add("Vary", "Origin")
+    headers.update(request.get(EXTRA_HEADERS, {}))
+
+
+def _error(
+    status: int, message: str, code: str, headers: dict[str, str] | None = None
+) -> web.Response:
+    body = {"success": False, "error": message, "code": code}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
+    """Word what aiohttp itself refuses."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        message = f"This address answers {allowed} only."
+        return _error(error.status, message, "method_not_allowed", {"Allow": allowed})
+    if error.status == HTTPStatus.NOT_FOUND:
+        return _error(404, "There is nothing at this address.", "not_found")
+    log.info("request refused", extra=fields(status=error.status, method=request.method))
+    phrase = HTTPStatus(error.status).phrase
+    return _error(error.status, f"{phrase}.", phrase.lower().replace(" ", "_").replace("-", "_"))

@@ -1,0 +1,80 @@
+"""What operators and developers ask: health, metrics, the API's description."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from maicivy.errors import StorageUnavailable
+from maicivy.web.files import STATIC_FOLDER, file_response
+from maicivy.web.keys import METRICS, POSTGRES, REALTIME, SUPERVISOR, WRITER
+from maicivy.web.openapi import document
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+DEEP_CHECK_SECONDS = 1.5
+API_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+async def get_health(_: web.Request) -> web.Response:
+    """Answer `GET /health`: the process is alive."""
+    return web.json_response(
+        {"status": "ok", "services": {"api": "up"}}, headers={"Cache-Control": "no-store"}
+    )
+
+
+async def get_deep_health(request: web.Request) -> web.Response:
+    """Answer `GET /health/deep`: 200 when everything works, else 503, within 2 s."""
+    app = request.app
+    postgres, redis = await asyncio.gather(
+        _answers(app[POSTGRES].fetch("ping")), _answers(app[REALTIME].ping())
+    )
+    services = {"api": True, "postgres": postgres and app[WRITER].available, "redis": redis}
+    if app[SUPERVISOR].unsteady():
+        services["background"] = False
+    healthy = all(services.values())
+    body = {
+        "status": "ok" if healthy else "degraded",
+        "services": {name: "up" if up else "down" for name, up in services.items()},
+    }
+    return web.json_response(
+        body, status=200 if healthy else 503, headers={"Cache-Control": "no-store"}
+    )
+
+
+async def _answers(question: Awaitable[object]) -> bool:
+    try:
+        async with asyncio.timeout(DEEP_CHECK_SECONDS):
+            await question
+    except (StorageUnavailable, TimeoutError):
+        return False
+    return True
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """Answer `GET /metrics` from memory alone."""
+    body, content_type = request.app[METRICS].exposition()
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+async def get_openapi(_: web.Request) -> web.Response:
+    """Answer `GET /openapi.json`."""
+    return web.json_response(document(), headers={"Access-Control-Allow-Origin": "*"})
+
+
+async def get_api_page(_: web.Request) -> web.StreamResponse:
+    """Answer `GET /docs`, which is drawn from `/openapi.json`."""
+    response = file_response(STATIC_FOLDER / "docs.html")
+    response.headers["Content-Security-Policy"] = API_PAGE_POLICY
+    return response
+
+
+async def get_root(_: web.Request) -> web.Response:
+    """Lead to the API page where no site is served."""
+    return web.Response(status=302, headers={"Location": "/docs"})

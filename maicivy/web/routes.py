@@ -1,0 +1,46 @@
+"""The whole URL map, and what stands around it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from maicivy.web import collect, files, live, middleware, ops, reports
+
+if TYPE_CHECKING:
+    from maicivy.config import Config
+
+BASE = middleware.ANALYTICS
+
+MIDDLEWARES = (
+    middleware.observe,
+    middleware.share,
+    middleware.explain,
+    middleware.track,
+    middleware.site,
+)
+
+
+def routes(config: Config) -> list[web.AbstractRouteDef]:
+    """Return every route; `/metrics` moves away when it has a port of its own."""
+    listed: list[web.AbstractRouteDef] = [
+        web.get(f"{BASE}/realtime", reports.get_realtime),
+        web.get(f"{BASE}/stats", reports.get_stats),
+        web.get(f"{BASE}/themes", reports.get_themes),
+        web.get(f"{BASE}/letters", reports.get_letters),
+        web.get(f"{BASE}/timeline", reports.get_timeline),
+        web.get(f"{BASE}/heatmap", reports.get_heatmap),
+        web.post(f"{BASE}/event", collect.post_event),
+        web.get("/ws/analytics", live.websocket, allow_head=False),
+        web.get("/health", ops.get_health),
+        web.get("/health/deep", ops.get_deep_health),
+        web.get("/openapi.json", ops.get_openapi),
+        web.get("/docs", ops.get_api_page),
+        web.get("/static/{path:.+}", files.get_static),
+    ]
+    if config.metrics_port is None:
+        listed.append(web.get("/metrics", ops.get_metrics))
+    if config.site_dir is None:
+        listed.append(web.get("/", ops.get_root))
+    return listed

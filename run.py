@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""The command line of maicivy: `python run.py [command]`, `serve` when none is named."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import asyncpg
+import redis
+from aiohttp import __version__ as aiohttp_version
+from aiohttp import web
+
+from maicivy import __version__, embedded, logs
+from maicivy.app import create_app
+from maicivy.background.cleanup import Cleanup
+from maicivy.config import SETTINGS, Config, unknown_variables
+from maicivy.errors import OperatorError, StorageUnavailable
+from maicivy.logs import fields
+from maicivy.metrics import Metrics
+from maicivy.periods import utc_now
+from maicivy.storage.stores import Stores, open_stores
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+log = logging.getLogger("maicivy")
+
+SHUTDOWN_SECONDS = 8.0
+REVIVE_SECONDS = 0.5
+QUIET_SECONDS = 2.0
+
+DONE, FAILED, MISTAKE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and the environment, and run one command."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        config = Config.from_env(os.environ)
+        logs.configure(config.log_level, config.log_format)
+        for name in unknown_variables(os.environ):
+            log.warning("not a setting of maicivy", extra=fields(variable=name))
+        return int(options.run(config))
+    except OperatorError as error:
+        print(f"maicivy: {error}", file=sys.stderr)
+        return MISTAKE
+    except StorageUnavailable as error:
+        print(f"maicivy: PostgreSQL or Redis does not answer ({error}).", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return FAILED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser, whose help lists the commands and every setting."""
+    width = max(len(setting.variable) for setting in SETTINGS)
+    settings = "\n".join(f"  {one.variable:{width}}  {one.help}" for one in SETTINGS)
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="maicivy: real-time web analytics that loses nothing and identifies nobody.",
+        epilog=f"settings (environment variables):\n{settings}\n\n"
+        "Secrets are also read from the file that <NAME>_FILE names.\n"
+        "exit codes: 0 done, 1 failed or differences found, 2 something to correct",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=serve)
+    commands = parser.add_subparsers(title="commands", metavar="command")
+    for run, text in (
+        (serve, "serve until Ctrl-C (default)"),
+        (migrate, "bring the database schema up to date"),
+        (cleanup, "delete what is past the retention, now"),
+        (verify, "compare every number in Redis with PostgreSQL"),
+        (rebuild, "fill Redis again from PostgreSQL"),
+        (version, "show the versions"),
+    ):
+        command = commands.add_parser(
+            run.__name__, help=text, description=f"{text[0].upper()}{text[1:]}."
+        )
+        command.set_defaults(run=run)
+    return parser
+
+
+def serve(config: Config) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    with started_servers(config, embedded.start) as (database_url, redis_url, servers):
+        app = create_app(config, database_url=database_url, redis_url=redis_url)
+        if servers is not None:
+            app.cleanup_ctx.append(_reviving(servers))
+        try:
+            web.run_app(
+                app,
+                host=config.host,
+                port=config.port,
+                access_log=None,
+                shutdown_timeout=SHUTDOWN_SECONDS,
+                print=lambda _: _announce(config, servers),
+            )
+        except OSError as error:
+            where = f"{config.host}:{config.port}"
+            raise OperatorError(
+                f"Cannot listen on {where}: {error.strerror}; "
+                "set MAICIVY_HOST or MAICIVY_PORT to another one."
+            ) from None
+    log.info("stopped")
+    return DONE
+
+
+def migrate(config: Config) -> int:
+    """Bring the schema up to date."""
+    return asyncio.run(_with_stores(config, _migrated))
+
+
+def cleanup(config: Config) -> int:
+    """Run the nightly cleanup once, now."""
+    return asyncio.run(_with_stores(config, _cleaned))
+
+
+def verify(config: Config) -> int:
+    """Print every number that Redis and PostgreSQL disagree on; 1 if there is one."""
+    return asyncio.run(_with_stores(config, _verified))
+
+
+def rebuild(config: Config) -> int:
+    """Delete maicivy's keys in Redis and fill them in again."""
+    return asyncio.run(_with_stores(config, _rebuilt))
+
+
+def version(_: Config) -> int:
+    """Show the versions of what runs."""
+    print(
+        f"maicivy {__version__}, Python {platform.python_version()}, aiohttp {aiohttp_version}, "
+        f"asyncpg {asyncpg.__version__}, redis-py {redis.__version__}"
+    )
+    return DONE
+
+
+@contextlib.contextmanager
+def started_servers(
+    config: Config, start: Callable[..., embedded.EmbeddedServers]
+) -> Iterator[tuple[str, str, embedded.EmbeddedServers | None]]:
+    """Lend the URLs of both servers, starting those that are not configured."""
+    if config.database_url and config.redis_url:
+        yield config.database_url, config.redis_url, None
+        return
+    missing = {"postgres": config.database_url is None, "redis": config.redis_url is None}
+    with start(config.data_dir, **missing) as servers:
+        yield (
+            config.database_url or servers.database_url or "",
+            config.redis_url or servers.redis_url or "",
+            servers,
+        )
+
+
+def _reviving(
+    servers: embedded.EmbeddedServers,
+) -> Callable[[web.Application], contextlib.AbstractAsyncContextManager[None]]:
+    """Return what brings an embedded server that dies back while the program runs."""
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(REVIVE_SECONDS)
+            for name in servers.revive():
+                log.warning(
+                    "embedded server had died and was started again", extra=fields(server=name)
+                )
+
+    @contextlib.asynccontextmanager
+    async def context(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(watch())
+        yield
+        task.cancel()
+        await asyncio.wait([task])
+
+    return context
+
+
+def _announce(config: Config, servers: embedded.EmbeddedServers | None) -> None:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    where = {"data": str(config.data_dir.resolve()), **servers.describe()} if servers else {}
+    log.info(
+        "maicivy is ready",
+        extra=fields(
+            url=f"http://{host}:{config.port}",
+            version=__version__,
+            python=platform.python_version(),
+            aiohttp=aiohttp_version,
+            **where,
+        ),
+    )
+
+
+async def _with_stores(config: Config, act: Callable[[Config, Stores], object]) -> int:
+    with started_servers(config, embedded.attach_or_start) as (database_url, redis_url, _):
+        async with open_stores(config, database_url, redis_url, Metrics(), utc_now) as stores:
+            return int(await act(config, stores))  # type: ignore[misc]
+
+
+async def _migrated(_: Config, stores: Stores) -> int:
+    names = await stores.postgres.fetch("select_migrations")
+    print(f"The schema is up to date ({names[-1]['name']}).")
+    return DONE
+
+
+async def _cleaned(config: Config, stores: Stores) -> int:
+    job = Cleanup(
+        postgres=stores.postgres,
+        partitions=stores.partitions,
+        mirror=stores.mirror,
+        metrics=Metrics(),
+        clock=utc_now,
+        zone=config.timezone,
+        retention_days=config.retention_days,
+    )
+    removed = await job.run_once(show_progress())
+    if removed is None:
+        print("A cleanup is running elsewhere.", file=sys.stderr)
+        return FAILED
+    print(
+        f"Removed {removed.partitions} partitions, {removed.events} single events and "
+        f"{removed.visitors} visitors."
+    )
+    return DONE
+
+
+async def _verified(_: Config, stores: Stores) -> int:
+    found = await stores.verifier.verify(show_progress())
+    for one in found:
+        print(f"{one.name}: Redis {_shown(one.redis)}, PostgreSQL {_shown(one.postgres)}")
+    print(f"{len(found)} differences." if found else "Redis and PostgreSQL agree.")
+    return FAILED if found else DONE
+
+
+async def _rebuilt(_: Config, stores: Stores) -> int:
+    await stores.mirror.rebuild()
+    print("Redis was filled from PostgreSQL.")
+    return DONE
+
+
+def _shown(value: int | None) -> str:
+    return "has none" if value is None else str(value)
+
+
+def show_progress() -> Callable[[str], None]:
+    """Return what shows progress on stderr, once a second, when a command takes over 2 s."""
+    started = shown_at = time.monotonic()
+
+    def show(text: str) -> None:
+        nonlocal shown_at
+        now = time.monotonic()
+        if now - started > QUIET_SECONDS and now - shown_at > 1:
+            shown_at = now
+            print(f"{text} …", file=sys.stderr, flush=True)
+
+    return show
+
+
+if __name__ == "__main__":
+    sys.exit(main())
