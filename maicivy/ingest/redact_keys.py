@@ -9,7 +9,8 @@ case, digits and a plural's s do not count. The rule, in its order:
 2. A word of `ALWAYS` (email, phone, password, token …), or a `PHRASES` of several (api key, mot de
    passe), is sensitive wherever it stands; so is a word glued together from one (`useremail`).
 3. A word of `BEFORE` is sensitive alone, before one of its own followers (`session_id`), and, if it
-   is in `LAST`, at the end (`php_session`); `session_theme` is neither.
+   is in `LAST`, at the end (`php_session`); `session_theme` is neither, and a `new_user` is nobody
+   in particular.
 4. *name* and *nom* are a person's unless the word next to them is one of `THINGS`: `theme_name`,
    `file_name`, `nom_du_fichier` are kept, `name`, `first_name`, `boss_name` are not. In doubt a
    name is a person's: a lost label is seen and put right, a published name is not.
@@ -79,11 +80,10 @@ BEFORE = {
     "user": _set(f"{_IDS} info handle"),
     "utilisateur": _set(_IDS),
 }
+AUDIENCES = _set("active new per returning unique")
 LAST = _set("auth identifiant login mobile pass session user")
 
-QUESTIONS = _set(
-    "is has had was are can did should show hide use new returning max min total num nb avg"
-)
+QUESTIONS = _set("is has had was are can did should show hide max min total num nb avg")
 ABOUT = _set(
     """
     age attempts banner brand campaign choice click clicked clicks consent copied count counter
@@ -194,7 +194,7 @@ def _is_before(words: tuple[str, ...], at: int) -> bool:
         return False
     if at + 1 < len(words):
         return words[at + 1] in followers
-    return at == 0 or words[at] in LAST
+    return at == 0 or (words[at] in LAST and words[at - 1] not in AUDIENCES)
 
 
 def _is_person_name(words: tuple[str, ...], at: int) -> bool:

@@ -42,7 +42,7 @@ _NUMBERS = rf"""
     (?P<keep>
         (?<![\w-])[0-9a-fA-F]{{8}}(?:-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}(?![\w-])
       | (?<!\d)(?:19|20)\d\d(?P<ymd>[-/._])(?:0?[1-9]|1[0-2])(?P=ymd)(?:[12]\d|3[01]|0?[1-9])
-        (?:[T_\s-]\d\d[-:._h]?\d\d(?:[-:._]?\d\d(?:[.,]\d{{1,9}})?)?)?(?:Z|[+-]\d\d:?\d\d)?(?!\d)
+        (?:[T_\s-]\d\d[-:._h]?\d\d(?:[-:._]?\d\d(?:[.,]\d{{1,9}})?)?)?(?:Z|[+-]\d\d:?\d\d)?(?!\d|[.-]\d)
       | (?<!\d)(?:0?[1-9]|[12]\d|3[01])(?P<dmy>[-/.])(?:0?[1-9]|1[0-2])(?P=dmy)(?:19|20)\d\d(?!\d)
     )
   | (?P<phone>
@@ -94,7 +94,7 @@ _UUID = re.compile(
     r"(?<![0-9a-zA-Z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-zA-Z])", re.IGNORECASE
 )
 _TOKEN = re.compile(
-    r"eyJ[\w-]{5,}\.[\w-]{2,}|(?<![A-Za-z0-9])(?:[spr]k_(?:live|test)_\w{6,}|whsec_\w{8,}"
+    r"(?<![A-Za-z0-9])(?:[spr]k_(?:live|test)_\w{6,}|whsec_\w{8,}"
     r"|sk-[\w-]{16,}|gh[pousr]_\w{12,}|github_pat_\w{12,}|glpat-[\w-]{12,}|(?:AKIA|ASIA)[0-9A-Z]{12,}"
     r"|xox[a-z]-[\w-]{8,}|xapp-[\w-]{8,}|AIza[\w-]{20,}|ya29\.[\w-]{8,}|GOCSPX-[\w-]{8,}"
     r"|SG\.[\w-]{8,}\.[\w-]{8,}|npm_\w{16,}|pypi-[\w-]{16,}|hf_\w{16,}|dop_v1_\w{16,}"
@@ -122,9 +122,9 @@ HEADER = re.compile(
     r"\b((?:set-)?cookie2?|(?:proxy-)?authorization)([\"']?\s{0,3}[:=]\s{0,3})([^\n]+)",
     re.IGNORECASE,
 )
-COOKIES = re.compile(
-    r"(?<![^\s,&])[\w.\-%]{1,64}=[^\s;,&]{0,4096};\s{0,2}[\w.\-%]{1,64}=[^\s;,&]{0,4096}(?:;[^\n]*)?"
-)
+_NO_COOKIE = r"""\s,&;("'>{\["""
+_COOKIE = rf"[\w.\-%]{{1,64}}=[^{_NO_COOKIE}]{{0,4096}}"
+COOKIES = re.compile(rf"(?<![^{_NO_COOKIE}]){_COOKIE};\s{{0,2}}{_COOKIE}(?:;[^\n]*)?")
 # `key=value`, `key: value`, `"key": "value"`; "[name=x]" is a CSS selector, not somebody's name.
 _KEY = r"""(?<![\w.\-\[])((?=[^\W\d_])[\w.\-\[\]]{2,64})(["']?\s{0,3}"""
 _QUOTED = r"""("[^"\n]{1,1024}|'[^'\n]{1,1024}"""
@@ -143,9 +143,18 @@ def scan(text: str) -> str:
     if "=" in text or ":" in text:
         text = _scan_pairs(text)
     if _NUMBERS_HINT.search(text):
-        text = NUMBERS.sub(_number, IBAN.sub(_iban, text))
+        text = _scan_numbers(text)
     text = CREDENTIALS.sub(REDACTED, text)
     return RUN.sub(_run, SHORT_TOKEN.sub(REDACTED, text))
+
+
+def _scan_numbers(text: str) -> str:
+    if text.isascii():
+        return NUMBERS.sub(_number, IBAN.sub(_iban, text))
+    # Digits of other scripts are dialled like ours; they stay themselves when nothing is found.
+    plain = re.sub(r"\d", lambda found: str(int(found[0])), text)
+    clean = NUMBERS.sub(_number, IBAN.sub(_iban, plain))
+    return text if clean == plain else clean
 
 
 def _scan_pairs(text: str) -> str:
@@ -182,14 +191,16 @@ def _number(found: re.Match[str]) -> str:
 
 
 def _is_card(text: str) -> bool:
-    digits = [int(char) for char in text if char.isdecimal()]
-    # Grouped digits may go on with something else; an unbroken number is a card or is not.
-    lengths = {len(digits)} if text.isdecimal() else {len(digits), 16, 15}
-    return any(_is_luhn(digits[:length]) for length in lengths)
+    groups = re.findall(r"\d+", text)
+    # Grouped digits may begin or go on with something else; an unbroken number does not.
+    starts = ["".join(groups[at:]) for at in range(len(groups))]
+    lengths = (16, 15) if len(groups) > 1 else ()
+    return any(_is_luhn(start[:length]) for start in starts for length in (*lengths, len(start)))
 
 
-def _is_luhn(digits: list[int]) -> bool:
-    if len(digits) == 13 and digits[0] != 4:
+def _is_luhn(text: str) -> bool:
+    digits = [int(char) for char in text]
+    if len(digits) < 13 or (len(digits) == 13 and digits[0] != 4):
         return False
     doubled = (2 * digit - 9 * (digit > 4) for digit in digits[-2::-2])
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
@@ -219,9 +230,19 @@ def _colons(found: re.Match[str]) -> str:
 
 def _run(found: re.Match[str]) -> str:
     text = found[0]
-    if _TOKEN.search(text) or any(map(_is_secret, _UUID.sub(".", text).split("."))):
+    if (
+        _is_jwt(text)
+        or _TOKEN.search(text)
+        or any(map(_is_secret, _UUID.sub(".", text).split(".")))
+    ):
         return REDACTED
     return text
+
+
+def _is_jwt(text: str) -> bool:
+    """Say whether a base64 "{" and a point follow each other; a pattern would look too often."""
+    _, begins, rest = text.partition("eyJ")
+    return bool(begins) and "." in rest[5:]
 
 
 def _is_secret(text: str) -> bool:
