@@ -9,14 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import uuid
+from collections.abc import Callable
 from secrets import randbits
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from zoneinfo import ZoneInfo
 
-    Clock = Callable[[], dt.datetime]
+Clock: TypeAlias = Callable[[], dt.datetime]
 
 ONE_DAY = dt.timedelta(days=1)
 
