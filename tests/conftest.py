@@ -35,6 +35,7 @@ BROWSER = (
 )
 TEMPLATE = "template_maicivy"
 
+Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Client: TypeAlias = TestClient[Any, Any]
 ClientFactory: TypeAlias = Callable[..., Awaitable[Client]]
 
@@ -155,7 +156,7 @@ async def client(make_client: ClientFactory) -> Client:
 
 
 @pytest.fixture
-async def database(urls: Urls) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def database(urls: Urls) -> AsyncIterator[Database]:
     """A connection to the test's database."""
     connection = await asyncpg.connect(urls.database)
     yield connection
