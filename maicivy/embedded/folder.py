@@ -1,93 +1,102 @@
-"""The data folder: private, locked by one program at a time, with a place for the sockets."""
+"""The data folder: private, held by one program at a time, with a place for logs and sockets."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
-import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from maicivy.embedded import identity, process
+from maicivy.embedded import files, identity, lock
+from maicivy.embedded.files import explained
 from maicivy.errors import EmbeddedError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-PRIVATE_FILE = 0o600
-PRIVATE_FOLDER = 0o700
 # sun_path holds 108 bytes on Linux and 104 on macOS, the zero at its end included.
 SOCKET_PATH_BYTES = 100
 LONGEST_SOCKET_NAME = ".s.PGSQL.5432.lock"
 TEMPORARY_PREFIX = "maicivy-"
+SERVERS_FILE = "servers.json"
 LOG_BYTES = 4 * 1024 * 1024
-OWN_PROCESS_RETRIES = 20
+# A folder that a process has open is found there, whatever the folders above it forbid.
+OPEN_FOLDERS = Path("/proc/self/fd")
+HELD = 63
 
 
 class DataFolder:
     """A folder that this program holds the lock of."""
 
     def __init__(self, path: Path) -> None:
-        """Create and lock `path`; raises `EmbeddedError`, `FolderInUse` if another holds it."""
+        """Make `path` if it is missing and lock it; raises `EmbeddedError` or `FolderInUse`."""
         self.path = path
         with explained(path):
             self.identity = identity.choose(path)
-            self._create()
-            self._lock = _locked(path, self.identity)
-        with explained(path), self._unlocked_on_error():
-            self.is_reachable = self.identity is None or self.identity.enters(path)
-            self._discard_temporary()
-            self.sockets = self._socket_folder()
-
-    @property
-    def servers_file(self) -> Path:
-        """The file that tells other programs which servers run here."""
-        return self.path / "servers.json"
+            if not path.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files.make_private(path, self.identity)
+            self._lock = lock.take(path, self.identity)
+        try:
+            with explained(path):
+                self._settle_in()
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     def subfolder(self, name: str) -> Path:
         """Return the private folder `name`, made if it is missing."""
         path = self.path / name
         with explained(path):
-            _make_private(path, self.identity)
+            files.make_private(path, self.identity)
         return path
 
-    def open_log(self, name: str) -> int:
-        """Open logs/`name` for appending and return its descriptor.
+    @property
+    def held(self) -> int:
+        """The descriptor under which a server needs its folder kept open, -1 for none.
 
-        A long log is put aside first, so that at most twice `LOG_BYTES` stay of earlier runs.
+        Root's home is closed to the user that root's servers run as. That user may not walk to a
+        folder in it, but may use a folder of its own that root has opened.
         """
-        path = self.log_path(name)
-        with explained(path):
-            _make_private(path.parent, self.identity)
-            with contextlib.suppress(FileNotFoundError):
-                if path.lstat().st_size > LOG_BYTES:
-                    path.replace(path.with_suffix(".log.1"))
-            return _open_private(path, os.O_WRONLY | os.O_APPEND, self.identity)
+        return -1 if self.is_reachable else HELD
+
+    def fresh_subfolder(self, prefix: str) -> Path:
+        """Return a new private folder whose name begins with `prefix`."""
+        with explained(self.path):
+            path = Path(tempfile.mkdtemp(prefix=prefix, dir=self.path))
+            files.give(path, self.identity)
+        return path
+
+    def path_for_servers(self, path: Path) -> Path:
+        """Return the name by which a server whose folder is `path` finds it."""
+        return path if self.is_reachable else OPEN_FOLDERS / str(HELD)
 
     def log_path(self, name: str) -> Path:
         """Return where the log `name` is."""
         return self.path / "logs" / name
 
-    def write(self, path: Path, text: str) -> None:
-        """Write the private file `path` in one step: readers see the old or the new text."""
-        with explained(path):
-            partial = path.with_name(f"{path.name}.new")
-            partial.unlink(missing_ok=True)
-            with os.fdopen(_open_private(partial, os.O_WRONLY, self.identity), "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+    def open_log(self, name: str) -> int:
+        """Open the log `name` for appending and return its descriptor.
 
-    def give(self, path: Path) -> None:
-        """Hand one file or folder to the user that the servers run as."""
-        _give(path, self.identity)
+        A long one is put aside first, in the place of the one put aside before.
+        """
+        path = self.log_path(name)
+        with explained(path):
+            files.make_private(path.parent, self.identity)
+            with contextlib.suppress(FileNotFoundError):
+                if path.lstat().st_size > LOG_BYTES:
+                    path.replace(path.with_name(f"{name}.1"))
+            return files.open_private(path, os.O_WRONLY | os.O_APPEND, self.identity)
+
+    def write(self, name: str, text: str) -> None:
+        """Write the private file `name` in one step."""
+        with explained(self.path / name):
+            files.write_private(self.path / name, text, self.identity)
+
+    def tell(self, servers: dict[str, Any]) -> None:
+        """Let programs that come later know which servers run here."""
+        self.write(SERVERS_FILE, json.dumps(servers, indent=2) + "\n")
 
     def temporary(self) -> Path:
         """Return the folder under the system's temporary one that goes with this run.
@@ -99,49 +108,53 @@ class DataFolder:
             return link.readlink()
         if link.is_dir():
             shutil.rmtree(link)
+        elif link.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(link))
         made = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self._temporary_root()))
-        self.give(made)
+        files.give(made, self.identity)
         link.symlink_to(made)
         return made
 
     def release(self) -> None:
         """Remove what only a running program needs and let go of the lock."""
         with contextlib.suppress(OSError):
-            self.servers_file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
+            (self.path / SERVERS_FILE).unlink(missing_ok=True)
             self._discard_temporary()
         with contextlib.suppress(OSError):
             os.close(self._lock)
 
-    def _create(self) -> None:
-        if self.path.is_dir():
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _make_private(self.path, self.identity)
+    def _settle_in(self) -> None:
+        """Clear what a killed run left and find a place for the sockets."""
+        (self.path / SERVERS_FILE).unlink(missing_ok=True)
+        self._discard_temporary()
+        self.is_reachable = self.identity is None or self.identity.enters(self.path)
+        if not self.is_reachable and not OPEN_FOLDERS.exists():
+            raise EmbeddedError(
+                f"{self.path} is closed to the user that root runs PostgreSQL as; set "
+                "MAICIVY_DATA_DIR to another folder or start the program as an ordinary user."
+            )
+        self.sockets = self._socket_folder()
 
     def _socket_folder(self) -> Path:
-        """Return the folder for the sockets: `run`, or a short one elsewhere if `run` cannot be."""
-        run = self.path / "run"
-        longest = len(os.fsencode(run / LONGEST_SOCKET_NAME))
+        """Return `run`, or a short folder elsewhere if sockets cannot be in `run`."""
+        longest = len(os.fsencode(self.path / "run" / LONGEST_SOCKET_NAME))
         # A comma separates folders in PostgreSQL's setting and hosts in its URLs.
-        if longest > SOCKET_PATH_BYTES or "," in str(run) or not self.is_reachable:
+        if longest > SOCKET_PATH_BYTES or "," in str(self.path) or not self.is_reachable:
             return self.temporary()
         return self.subfolder("run")
 
     def _temporary_root(self) -> str:
         longest = f"{TEMPORARY_PREFIX}12345678/{LONGEST_SOCKET_NAME}"
-        for root in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108  # mkdtemp there
+        for root in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108  # mkdtemp is private
             fits = len(os.fsencode(Path(root) / longest)) <= SOCKET_PATH_BYTES and "," not in root
             if fits and (self.identity is None or self.identity.enters(Path(root))):
                 return root
         raise EmbeddedError(
-            f"The path of {self.path} cannot hold sockets (too long, with a comma, or closed to "
-            "the servers' user) and neither can the temporary folder; set MAICIVY_DATA_DIR to "
-            "another folder."
+            f"Neither {self.path} nor the temporary folder can hold sockets (too long a path, a "
+            "comma in it, or closed to the servers' user); set MAICIVY_DATA_DIR to another folder."
         )
 
     def _discard_temporary(self) -> None:
-        """Remove the temporary folder that a killed run left."""
         link = self.path / "run"
         if not link.is_symlink():
             return
@@ -154,27 +167,6 @@ class DataFolder:
                     shutil.rmtree(target, ignore_errors=True)
         link.unlink()
 
-    @contextlib.contextmanager
-    def _unlocked_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            os.close(self._lock)
-            raise
-
-
-class FolderInUse(EmbeddedError):
-    """Another live process holds the folder's lock; `pid` is 0 if it is not known."""
-
-    def __init__(self, path: Path, pid: int) -> None:
-        command = process.command_line(pid) if pid else ""
-        holder = f"process {pid}" if pid else "another process"
-        super().__init__(
-            f"The folder {path} is in use by {holder}{f' ({command})' if command else ''}; stop it "
-            "or set MAICIVY_DATA_DIR to another folder."
-        )
-        self.pid = pid
-
 
 def absolute(path: Path) -> Path:
     """Return `path` without links and dots, which is how the servers see it."""
@@ -183,106 +175,9 @@ def absolute(path: Path) -> Path:
 
 
 def read_servers(path: Path) -> dict[str, Any]:
-    """Return what the program that holds `path` says of its servers, {} if nothing yet."""
+    """Return what the program that holds `path` told of its servers, {} if nothing yet."""
     try:
-        told = json.loads((path / "servers.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError:
+        told = json.loads((path / SERVERS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what the system refuses about `path` into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise EmbeddedError(_sentence(path, error)) from None
-
-
-def _sentence(path: Path, error: OSError) -> str:
-    where = f"{path}" if error.filename is None else f"{os.fsdecode(error.filename)}"
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return f"The disk of {path} is full."
-    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
-        return (
-            f"{where} is not a folder; set MAICIVY_DATA_DIR to a folder for the databases' files."
-        )
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return (
-            f"{where} cannot be used ({(error.strerror or '').lower()}); make {path} writable for "
-            "this user or set MAICIVY_DATA_DIR to another folder."
-        )
-    return f"{where} cannot be used: {error.strerror or error}."
-
-
-def _locked(path: Path, owner: identity.Identity | None) -> int:
-    """Take the lock and write our pid into it; return the descriptor that holds it."""
-    descriptor = _open_private(path / ".lock", os.O_RDWR, owner)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError:
-        pid = _holder(descriptor)
-        os.close(descriptor)
-        raise FolderInUse(path, pid) from None
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}:
-            raise EmbeddedError(
-                f"The file system of {path} has no locks; set MAICIVY_DATA_DIR to a local folder."
-            ) from None
-        raise
-    return descriptor
-
-
-def _holder(descriptor: int) -> int:
-    """Return the pid in a lock that another process holds, 0 if it is of no process here.
-
-    Right after the lock was taken the file is empty or still names the one before.
-    """
-    for _ in range(OWN_PROCESS_RETRIES):
-        text = os.pread(descriptor, 32, 0).strip()
-        if text.isdigit() and process.is_alive(int(text)):
-            return int(text)
-        time.sleep(0.01)
-    return 0
-
-
-def _make_private(path: Path, owner: identity.Identity | None) -> None:
-    """Make the folder `path` and give it to `owner`; one that is there stays as it is."""
-    try:
-        path.mkdir(mode=PRIVATE_FOLDER)
-    except FileExistsError:
-        if not path.is_dir() or path.is_symlink():
-            raise
-        return
-    _give(path, owner)
-
-
-def _open_private(path: Path, flags: int, owner: identity.Identity | None) -> int:
-    """Open `path`, made for `owner` alone if missing; a link there is refused."""
-    flags |= os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, PRIVATE_FILE)
-    if owner is not None:
-        os.fchown(descriptor, owner.uid, owner.gid)
-    return descriptor
-
-
-def _give(path: Path, owner: identity.Identity | None) -> None:
-    if owner is not None:
-        os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
-
-
-def sync(path: Path) -> None:
-    """Make the names in the folder `path` durable."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,7 @@ owner of the data folder is easier to reason about than two.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pwd
@@ -28,13 +29,13 @@ class Identity:
     uid: int
     gid: int
 
-    def reaches(self, path: Path) -> bool:
-        """Tell whether this user may walk to `path`, judged by the modes of the folders above."""
-        return all(self._may_enter(parent) for parent in path.resolve().parents)
+    def enters(self, path: Path) -> bool:
+        """Tell whether this user may walk to `path` and enter it, or run it if it is a file.
 
-    def enters(self, folder: Path) -> bool:
-        """Tell whether this user may walk to and into `folder`."""
-        return self.reaches(folder) and self._may_enter(folder)
+        Judged by the modes of `path` and of the folders above.
+        """
+        path = path.resolve()
+        return all(self._may_enter(part) for part in (path, *path.parents))
 
     def _may_enter(self, folder: Path) -> bool:
         status = folder.stat()
@@ -58,11 +59,9 @@ def choose(data: Path) -> Identity | None:
         if owner is not None:
             return owner
     for name in USERS:
-        try:
+        with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Identity(entry.pw_uid, entry.pw_gid)
+            return Identity(entry.pw_uid, entry.pw_gid)
     raise EmbeddedError(
         "PostgreSQL does not run as root and there is neither a user postgres nor nobody to run "
         "it as; start the program as an ordinary user."
@@ -72,8 +71,10 @@ def choose(data: Path) -> Identity | None:
 def _owner(folder: Path) -> Identity | None:
     try:
         status = folder.lstat()
-    except OSError:
+        # initdb insists on a user that has a name.
+        entry = pwd.getpwuid(status.st_uid)
+    except (OSError, KeyError):
         return None
-    if status.st_uid == 0 or not stat.S_ISDIR(status.st_mode):
+    if entry.pw_uid == 0 or not stat.S_ISDIR(status.st_mode):
         return None
-    return Identity(status.st_uid, status.st_gid)
+    return Identity(entry.pw_uid, entry.pw_gid)

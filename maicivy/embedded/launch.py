@@ -2,10 +2,11 @@
 
 Run as a script by `maicivy.embedded.process`, never imported, and needs the standard library only:
 
-    launch.py PARENT SIGNAL UID GID PIPE COMMAND...
+    launch.py PARENT SIGNAL UID GID PIPE HELD COMMAND...
 
 PARENT is the pid of the program, SIGNAL what the server shall get when that program dies, UID and
-GID whom to become (-1: stay), PIPE a descriptor whose other end the program holds (-1: none).
+GID whom to become (-1: stay), PIPE a descriptor whose other end the program holds (-1: none), HELD
+the number under which to keep the working folder open for the server (-1: not).
 
 A script of its own instead of a `preexec_fn`, because running Python between fork and exec can
 deadlock in a program that has threads. It costs 20 ms.
@@ -13,6 +14,7 @@ deadlock in a program that has threads. It costs 20 ms.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 1.0
+INSIST_SECONDS = 0.2
 
 
 def main() -> None:
     """Drop privileges, arrange to die with the parent, and become the command."""
-    parent, signal_number, uid, gid, pipe = map(int, sys.argv[1:6])
-    command = sys.argv[6:]
+    parent, signal_number, uid, gid, pipe, held = map(int, sys.argv[1:7])
+    command = sys.argv[7:]
     # Before setuid: Python itself may be in a home that is closed to the other user.
     libc = _libc() if pipe < 0 else None
     os.umask(0o077)
@@ -38,6 +41,9 @@ def main() -> None:
     # and be forgotten at exec; nor may it be ignored because the program's shell ignores it.
     signal.signal(signal_number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if held >= 0:
+        os.dup2(os.open(".", os.O_RDONLY), held)
+        os.chdir("/")
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)
@@ -80,7 +86,8 @@ def _leave_watchdog(pipe: int, signal_number: int) -> None:
         return
     if os.fork():
         os._exit(0)
-    _watch(pipe, server, signal_number)
+    with contextlib.suppress(ProcessLookupError):
+        _watch(pipe, server, signal_number)
     os._exit(0)
 
 
@@ -91,11 +98,8 @@ def _watch(pipe: int, server: int, signal_number: int) -> None:
         if readable:
             break
     while _is_alive(server):
-        try:
-            os.kill(server, signal_number)
-        except ProcessLookupError:
-            return
-        time.sleep(POLL_SECONDS)
+        os.kill(server, signal_number)
+        time.sleep(INSIST_SECONDS)
 
 
 def _is_alive(pid: int) -> bool:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 from maicivy.embedded import process
-from maicivy.embedded.folder import explained, sync
+from maicivy.embedded.files import explained, sync
 from maicivy.embedded.programs import find_postgres
 from maicivy.embedded.server import Server
 from maicivy.errors import EmbeddedError
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
 NAME = "maicivy"
 PORT = 5432
+PARTIAL = ".partial-"
 CREATION_PATIENCE_SECONDS = 120.0
 BUILTIN_LOCALES_SINCE = 17
-# The working folder of a process, whatever the folders above it forbid.
-OWN_FOLDER = "/proc/self/cwd"
 
 SETTINGS = {
     "listen_addresses": "",
@@ -78,6 +77,7 @@ class Postgres(Server):
         """Choose the binary and create the data if there are none; raises `EmbeddedError`."""
         program = find_postgres(_existing_majors(folder.path), folder.path)
         home = folder.path / f"pg{program.major}"
+        _discard_partial(folder.path)
         server = cls(folder, program.reachable_for(folder), home)
         if not _has_data(home, program.major):
             server.create_data()
@@ -94,7 +94,12 @@ class Postgres(Server):
         quoted = str(self.folder.sockets).replace('"', '""')
         settings = {**SETTINGS, "unix_socket_directories": f'"{quoted}"'}
         options = [part for name in settings for part in ("-c", f"{name}={settings[name]}")]
-        return [str(self.program.binary), "-D", self._path_for_user(self.home), *options]
+        return [
+            str(self.program.binary),
+            "-D",
+            str(self.folder.path_for_servers(self.home)),
+            *options,
+        ]
 
     def is_ready(self) -> bool:
         """Tell by the status that the server writes into its pid file, as pg_ctl does."""
@@ -118,14 +123,9 @@ class Postgres(Server):
 
     def create_data(self) -> None:
         """Make the data in a folder beside, make them durable, then rename: all or nothing."""
-        partial = self.home.with_name(f"{self.home.name}.new")
-        with explained(self.home):
-            process.expel_from(partial, signal.SIGKILL)
-            if partial.exists():
-                shutil.rmtree(partial)
-            self.folder.subfolder(partial.name)
+        partial = self.folder.fresh_subfolder(f"{self.home.name}{PARTIAL}")
         initdb = str(self.program.binary.with_name("initdb"))
-        data = self._path_for_user(partial)
+        data = str(self.folder.path_for_servers(partial))
         try:
             self._run(partial, [initdb, "-D", data, *self._initdb_options()])
             single = [str(self.program.binary), "--single", "-D", data, "-c", "log_checkpoints=off"]
@@ -158,6 +158,7 @@ class Postgres(Server):
             child = process.spawn(
                 command,
                 folder=partial,
+                held=self.folder.held,
                 output=output.fileno(),
                 source=feed.fileno(),
                 death_signal=signal.SIGTERM,
@@ -167,6 +168,11 @@ class Postgres(Server):
             if not done:
                 child.signal(signal.SIGKILL)
                 process.kill_all_in(partial)
+                child.exit_code()
+                raise EmbeddedError(
+                    f"PostgreSQL could not create its data in {self.home} within "
+                    f"{CREATION_PATIENCE_SECONDS:.0f} s."
+                )
             if child.exit_code() != 0:
                 raise EmbeddedError(self._creation_failed(output))
 
@@ -181,17 +187,21 @@ class Postgres(Server):
         )
         return f"PostgreSQL could not create its data in {self.home}: {reason.rstrip('.')}."
 
-    def _path_for_user(self, path: Path) -> str:
-        """Return the name by which the servers' user finds `path`, its own working folder.
-
-        Root's home is closed to that user, who may not walk to a folder in it, but may work in it.
-        """
-        return str(path) if self.folder.is_reachable else OWN_FOLDER
-
     def _pid_file_lines(self) -> list[str]:
         with contextlib.suppress(OSError):
             return (self.home / "postmaster.pid").read_text(errors="replace").splitlines()
         return []
+
+
+def _discard_partial(data: Path) -> None:
+    """Remove data whose creation was cut short.
+
+    An initdb that was just told to stop may be removing them too, hence the ignored errors and a
+    new name for each attempt.
+    """
+    for path in data.glob(f"pg*{PARTIAL}*"):
+        process.expel_from(path, signal.SIGKILL)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _existing_majors(data: Path) -> list[int]:

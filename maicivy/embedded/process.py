@@ -26,7 +26,8 @@ ORPHAN_PATIENCE_SECONDS = 5.0
 # Nothing else of the program's environment is a server's business: not PG*, not our secrets.
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
-HAS_DEATH_SIGNAL = sys.platform == "linux"
+# Elsewhere than on Linux, a watchdog reads a pipe that closes when this program ends.
+DEATH_BY_PIPE = sys.platform != "linux"
 
 
 class Child:
@@ -74,19 +75,20 @@ def spawn(
     death_signal: signal.Signals,
     identity: Identity | None,
     source: int = subprocess.DEVNULL,
-    death_by_pipe: bool = not HAS_DEATH_SIGNAL,
+    held: int = -1,
 ) -> Child:
     """Start `command` in `folder`, its output going to `output`, its input from `source`.
 
-    Both are descriptors. It has a session of its own: Ctrl-C in the terminal reaches the program only, which stops the
+    Both are descriptors. With `held`, it starts in / and has `folder` open under that number.
+    It has a session of its own: Ctrl-C in the terminal reaches the program only, which stops the
     servers when it no longer needs them. Raises `EmbeddedError` if no process can be made.
     """
     if threading.current_thread() is not threading.main_thread():
         # The signal comes when the thread that made the child ends, not only the program.
         raise RuntimeError("embedded servers can be started from the main thread only")
-    read_end, write_end = os.pipe() if death_by_pipe else (-1, None)
+    read_end, write_end = os.pipe() if DEATH_BY_PIPE else (-1, None)
     uid, gid = (identity.uid, identity.gid) if identity else (-1, -1)
-    numbers = (os.getpid(), int(death_signal), uid, gid, read_end)
+    numbers = (os.getpid(), int(death_signal), uid, gid, read_end, held)
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), *map(str, numbers)]
     try:
         process = subprocess.Popen(  # noqa: S603  # no input from outside
@@ -97,7 +99,7 @@ def spawn(
             stderr=output,
             env=environment(),
             start_new_session=True,
-            pass_fds=(read_end,) if death_by_pipe else (),
+            pass_fds=(read_end,) if DEATH_BY_PIPE else (),
         )
     except OSError as error:
         if write_end is not None:
@@ -168,7 +170,7 @@ def processes_in(folder: Path) -> dict[int, int]:
 def _is_server(entry: Path) -> bool:
     """Tell a server from, say, the shell of somebody who looks around in the folder."""
     name = (entry / "comm").read_text(errors="replace").strip()
-    return name.startswith(("postgres", "redis", "valkey", "io_worker", "bio_"))
+    return name.startswith(("postgres", "initdb", "redis", "valkey"))
 
 
 def _processes_naming(folder: Path) -> dict[int, int]:

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maicivy.embedded import process
+from maicivy.embedded import files, process
 from maicivy.errors import EmbeddedError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Program:
         would be wrong; a copy of 30 MB in the data folder is not, and the binaries relocate.
         """
         user = folder.identity
-        if user is None or user.reaches(self.binary):
+        if user is None or user.enters(self.binary):
             return self
         if not self.parts:
             raise EmbeddedError(
@@ -82,7 +82,7 @@ class Program:
             else:
                 shutil.copy2(source, destination)
         for path in (partial, *partial.rglob("*")):
-            folder.give(path)
+            files.give(path, folder.identity)
         partial.rename(target)
 
 

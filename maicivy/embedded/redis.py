@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from maicivy.embedded.folder import explained
+from maicivy.embedded.files import explained
 from maicivy.embedded.programs import find_redis
 from maicivy.embedded.server import Server
 
@@ -26,7 +26,6 @@ SETTINGS = {
     "port": "0",
     "unixsocketperm": "700",
     "daemonize": "no",
-    "dir": ".",
     "logfile": "",
     "loglevel": "notice",
     "always-show-logo": "no",
@@ -57,7 +56,7 @@ class Redis(Server):
         home = folder.subfolder("redis")
         note = folder.path / VERSION_FILE
         program = find_redis(_noted_version(note, home), home)
-        folder.write(note, f"{program.version[0]}.{program.version[1]}\n")
+        folder.write(VERSION_FILE, f"{program.version[0]}.{program.version[1]}\n")
         return cls(folder, program.reachable_for(folder), home)
 
     @property
@@ -70,8 +69,12 @@ class Redis(Server):
         return self.folder.sockets / SOCKET_NAME
 
     def command(self) -> Sequence[str]:
-        """Return the server in the foreground; it works in its data folder already."""
-        settings = {**SETTINGS, "unixsocket": str(self._socket)}
+        """Return the server in the foreground, with its settings as arguments."""
+        settings = {
+            **SETTINGS,
+            "dir": str(self.folder.path_for_servers(self.home)),
+            "unixsocket": str(self._socket),
+        }
         options = [part for name in settings for part in (f"--{name}", settings[name])]
         return [str(self.program.binary), *options]
 
@@ -90,6 +93,11 @@ class Redis(Server):
         """Remove the socket, so that nobody connects to the one before."""
         with explained(self._socket):
             self._socket.unlink(missing_ok=True)
+
+    @property
+    def remedy(self) -> str:
+        """What may be done when its files are damaged."""
+        return f", and {self.home} may be moved away: it is only a copy of what PostgreSQL holds"
 
     def reason(self, line: str) -> str | None:
         """Return a warning, or a line without the mark of an ordinary one."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import logging
 import os
+import signal
 import time
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,12 +14,13 @@ from maicivy.embedded import process
 from maicivy.errors import EmbeddedError
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Sequence
     from pathlib import Path
 
     from maicivy.embedded.folder import DataFolder
     from maicivy.embedded.programs import Program
+
+log = logging.getLogger(__name__)
 
 READY_PATIENCE_SECONDS = 60.0
 STOP_PATIENCE_SECONDS = 5.0
@@ -75,6 +78,11 @@ class Server(abc.ABC):
         return f"{self.title} {self.program.version_text} ({self.program.origin})"
 
     @property
+    def remedy(self) -> str:
+        """What may be done when it does not start, to end a sentence with."""
+        return ""
+
+    @property
     def log_path(self) -> Path:
         """Where its log is."""
         return self.folder.log_path(f"{self.name}.log")
@@ -105,6 +113,7 @@ class Server(abc.ABC):
                 output=log,
                 death_signal=self.stop_signal,
                 identity=self.folder.identity,
+                held=self.folder.held,
             )
         finally:
             os.close(log)
@@ -115,7 +124,7 @@ class Server(abc.ABC):
             return self.is_ready()
         raise EmbeddedError(
             f"{self.title} stopped while starting: {self._last_words()}; its log is "
-            f"{self.log_path}."
+            f"{self.log_path}{self.remedy}."
         )
 
     def revive(self) -> bool:
@@ -135,7 +144,12 @@ class Server(abc.ABC):
         self._backoff_seconds = min(
             max(self._backoff_seconds * 2, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS
         )
-        self._spawn()
+        try:
+            self._spawn()
+        except EmbeddedError as error:
+            log.warning("%s cannot be started again: %s", self.title, error)
+            self._spawned_at = now
+            return False
         return True
 
     def ask_to_stop(self) -> None:
@@ -146,7 +160,7 @@ class Server(abc.ABC):
     def kill(self) -> None:
         """End it and all of its children at once."""
         if self._child is not None:
-            self._child.signal(9)
+            self._child.signal(signal.SIGKILL)
         process.kill_all_in(self.home)
 
     def _bound_log(self) -> None:

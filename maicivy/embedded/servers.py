@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import TYPE_CHECKING, Self
 
 from maicivy.embedded import process
-from maicivy.embedded.folder import DataFolder, FolderInUse, absolute, read_servers
+from maicivy.embedded.folder import SERVERS_FILE, DataFolder, absolute, read_servers
+from maicivy.embedded.lock import FolderInUse
 from maicivy.embedded.postgres import Postgres
 from maicivy.embedded.redis import Redis
 from maicivy.embedded.server import READY_PATIENCE_SECONDS, Server, stop_all
@@ -93,8 +93,7 @@ def start(data_dir: Path, *, postgres: bool = True, redis: bool = True) -> Embed
         _wait_until_ready(servers)
         urls = {server.name: server.url for server in servers}
         descriptions = {server.name: server.description for server in reversed(servers)}
-        told = {"pid": os.getpid(), "urls": urls, "servers": descriptions}
-        folder.write(folder.servers_file, json.dumps(told, indent=2) + "\n")
+        folder.tell({"pid": os.getpid(), "urls": urls, "servers": descriptions})
     except BaseException:
         stop_all(servers)
         folder.release()
@@ -129,7 +128,7 @@ def _attached(
 ) -> EmbeddedServers:
     urls, descriptions = told.get("urls"), told.get("servers")
     if not isinstance(urls, dict) or not isinstance(descriptions, dict):
-        raise EmbeddedError(f"{path / 'servers.json'} cannot be understood; restart the program.")
+        raise EmbeddedError(f"{path / SERVERS_FILE} cannot be understood; restart the program.")
     asked = [Postgres] * postgres + [Redis] * redis
     for kind in asked:
         if kind.name not in urls:
