@@ -67,7 +67,7 @@ def _facts(user_agent: str) -> ClientFacts:
 
 
 def _kind(user_agent: str, text: str, browser: str, system: str) -> ClientKind:
-    if not text or begins_as_tool(text):
+    if begins_as_tool(text):
         return ClientKind.TOOL
     if is_crawler(user_agent):
         return ClientKind.BOT

@@ -143,6 +143,7 @@ SYSTEMS: Table = (
     ("harmonyos", "HarmonyOS"),
     ("openharmony", "HarmonyOS"),
     ("android", "Android"),
+    (" adr ", "Android"),
     ("silk-accelerated", "Android"),
     ("cros ", "ChromeOS"),
     ("crkey", "Cast"),

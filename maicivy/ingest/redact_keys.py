@@ -86,11 +86,11 @@ LAST = _set("auth identifiant login mobile pass session user")
 QUESTIONS = _set("is has had was are can did should show hide max min total num nb avg")
 ABOUT = _set(
     """
-    age attempts banner brand campaign choice click clicked clicks consent copied count counter
-    depth duration enabled error errors failed hidden index kind length level limit method model
-    ms notice opened os policy position preference preferences provider rate ratio required
-    score seconds sent shown size source status step strength submitted success template timeout
-    total type used valid version views visible
+    age attempts banner brand button campaign choice click clicked clicks consent copied count
+    counter depth duration enabled error errors failed hidden icon index kind length level limit
+    method model ms notice opened os policy position preference preferences provider rate ratio
+    required score seconds sent shown size source status step strength submitted success
+    template timeout total type used valid version views visible
     """
 )
 

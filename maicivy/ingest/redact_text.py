@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import TYPE_CHECKING
 
 from maicivy.ingest.redact_keys import is_sensitive_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REDACTED = "[redacted]"
 URL_REDACTED = "redacted"
@@ -51,11 +55,14 @@ _NUMBERS = rf"""
       | \(0?\d{{2,4}}\){_GAP}\d(?:{_GAP}\d){{5,9}}(?!\d)
       | {_LONE}(?:1[\s.-])?\d{{3}}[\s.-]\d{{3}}[\s.-]\d{{4}}(?!\d)
     )
-  | (?P<card>{_LONE}[2-6](?:[\s.-]?\d){{12,18}}(?!\d))
   | (?P<ssn>(?<![\w-])\d{{3}}-\d\d-\d{{4}}(?![\w-]))
   | (?P<ipv4>(?<!\d)(?<!\d\.)(?<!\bv)(?:{_IPV4_PART}\.){{3}}{_IPV4_PART}(?!\d)(?!\.\d))
 """
 NUMBERS = re.compile(_NUMBERS, re.VERBOSE | re.IGNORECASE)
+CARD = re.compile(
+    rf"{_LONE}(?:[2-6]\d{{12,18}}|[2-6]\d{{3}}(?:[\s.-]{{1,3}}\d{{4}}){{3}}(?:[\s.-]\d{{1,3}})?"
+    r"|3\d{3}[\s.-]{1,3}\d{6}[\s.-]{1,3}\d{4,5})(?!\d)"
+)
 _NUMBERS_HINT = re.compile(rf"\d(?:{_GAP}\d){{6}}|\d\.\d{{1,3}}\.\d")
 
 # ISO 13616: how long an IBAN is in each country.
@@ -107,11 +114,11 @@ CREDENTIALS = re.compile(
     r"|-----BEGIN[^-]{0,40}PRIVATE KEY-----[^-]{0,8192}(?:-----END[^-]{0,40}-----)?",
     re.IGNORECASE,
 )
-MIN_SECRET_LENGTH = 32
 # Random letters and digits change class (lower, upper, digit) at every second or third character;
-# words, paths and slugs seldom do.
-MIN_CHANGES = 0.2
-MIN_CHANGES_WITHOUT_DIGIT = 0.3
+# words, paths and slugs seldom do. So many changes within so many characters are a secret.
+SECRET_LENGTH = 32
+SECRET_CHANGES = 7
+SECRET_CHANGES_WITHOUT_DIGIT = 10
 _CHANGE = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])|[A-Z]{2}(?=[a-z])")
 _HEX = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -150,11 +157,17 @@ def scan(text: str) -> str:
 
 def _scan_numbers(text: str) -> str:
     if text.isascii():
-        return NUMBERS.sub(_number, IBAN.sub(_iban, text))
+        return _scan_ascii_numbers(text)
     # Digits of other scripts are dialled like ours; they stay themselves when nothing is found.
     plain = re.sub(r"\d", lambda found: str(int(found[0])), text)
-    clean = NUMBERS.sub(_number, IBAN.sub(_iban, plain))
+    clean = _scan_ascii_numbers(plain)
     return text if clean == plain else clean
+
+
+def _scan_ascii_numbers(text: str) -> str:
+    text = _replace(IBAN, _end_of_iban, text)
+    text = _replace(CARD, _end_of_card, text)
+    return NUMBERS.sub(lambda found: found[0] if found["keep"] else REDACTED, text)
 
 
 def _scan_pairs(text: str) -> str:
@@ -164,8 +177,36 @@ def _scan_pairs(text: str) -> str:
     if ";" in text:
         text = COOKIES.sub(REDACTED, text)
     for pattern in PAIRS:
-        text = pattern.sub(_pair, text)
+        text = _scan_values(pattern, text)
     return text
+
+
+def _replace(pattern: re.Pattern[str], end_of: Callable[[re.Match[str]], int], text: str) -> str:
+    """Redact what the pattern proposes and `end_of` confirms, by saying where it ends.
+
+    What it does not confirm (0) hides nothing that begins a little later, as `sub` would.
+    """
+    done, kept, at = [], 0, 0
+    while found := pattern.search(text, at):
+        end = end_of(found)
+        if end:
+            done += [text[kept : found.start()], REDACTED]
+            kept = end
+        at = end or found.start() + 1
+    return "".join(done) + text[kept:]
+
+
+def _scan_values(pattern: re.Pattern[str], text: str) -> str:
+    done, kept, at = [], 0, 0
+    while found := pattern.search(text, at):
+        start, at = found.start(3), found.end(2)
+        start += text[start] in "\"'"
+        if is_sensitive_key(found[1]):
+            at = found.end()
+            if text[start:at].strip() not in _ALREADY:
+                done += [text[kept:start], REDACTED]
+                kept = at
+    return "".join(done) + text[kept:]
 
 
 def _header(found: re.Match[str]) -> str:
@@ -174,50 +215,36 @@ def _header(found: re.Match[str]) -> str:
     return f"{found[1]}{found[2]}{REDACTED}"
 
 
-def _pair(found: re.Match[str]) -> str:
-    key, between, value = found.groups()
-    quote = value[0] if value[0] in "\"'" else ""
-    if not is_sensitive_key(key) or value[len(quote) :].strip() in _ALREADY:
-        return found[0]
-    return f"{key}{between}{quote}{REDACTED}"
-
-
-def _number(found: re.Match[str]) -> str:
-    if found["keep"]:
-        return found[0]
-    if found["card"] and not _is_card(found[0]):
-        return found[0]
-    return REDACTED
-
-
-def _is_card(text: str) -> bool:
-    groups = re.findall(r"\d+", text)
-    # Grouped digits may begin or go on with something else; an unbroken number does not.
-    starts = ["".join(groups[at:]) for at in range(len(groups))]
-    lengths = (16, 15) if len(groups) > 1 else ()
-    return any(_is_luhn(start[:length]) for start in starts for length in (*lengths, len(start)))
+def _end_of_card(found: re.Match[str]) -> int:
+    """Confirm the whole number or, if it is written in groups, its first 16 digits."""
+    text = found[0]
+    borders = [at + 1 for at, char in enumerate(text) if char.isdecimal()]
+    grouped = len(text) > len(borders) > 16
+    for end in (len(text), borders[15]) if grouped else (len(text),):
+        if _is_luhn(text[:end]):
+            return found.start() + end
+    return 0
 
 
 def _is_luhn(text: str) -> bool:
-    digits = [int(char) for char in text]
-    if len(digits) < 13 or (len(digits) == 13 and digits[0] != 4):
+    digits = [int(char) for char in text if char.isdecimal()]
+    if len(digits) == 13 and digits[0] != 4:
         return False
     doubled = (2 * digit - 9 * (digit > 4) for digit in digits[-2::-2])
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
-def _iban(found: re.Match[str]) -> str:
-    """Redact from the country's letters to its length; words may follow without a border."""
+def _end_of_iban(found: re.Match[str]) -> int:
+    """Confirm by the country's length and the check digits; words may follow without a border."""
     text = found[0]
     length = IBAN_LENGTHS.get(text[:2].upper(), 0)
     borders = [at + 1 for at, char in enumerate(text) if char.isalnum()]
     if not 0 < length <= len(borders):
-        return text
+        return 0
     end = borders[length - 1]
-    number = re.sub("[ -]", "", text[:end]).upper()
-    if int("".join(str(int(char, 36)) for char in number[4:] + number[:4])) % 97 != 1:
-        return text
-    return REDACTED + text[end:]
+    number = re.sub("[ -]", "", text[:end])
+    digits = "".join(str(int(char, 36)) for char in number[4:] + number[:4])
+    return found.start() + end if int(digits) % 97 == 1 else 0
 
 
 def _colons(found: re.Match[str]) -> str:
@@ -246,10 +273,14 @@ def _is_jwt(text: str) -> bool:
 
 
 def _is_secret(text: str) -> bool:
-    if len(text) < MIN_SECRET_LENGTH:
+    if len(text) < SECRET_LENGTH:
         return False
     if _HEX.search(text):
         return True
     has_digit = any(map(str.isdecimal, text))
-    least = MIN_CHANGES if has_digit else MIN_CHANGES_WITHOUT_DIGIT
-    return len(_CHANGE.findall(text)) >= least * len(text)
+    least = SECRET_CHANGES if has_digit else SECRET_CHANGES_WITHOUT_DIGIT
+    changes = [found.start() for found in _CHANGE.finditer(text)]
+    return any(
+        last - first < SECRET_LENGTH
+        for first, last in zip(changes, changes[least - 1 :], strict=False)
+    )

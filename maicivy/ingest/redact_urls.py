@@ -88,7 +88,7 @@ def _path(path: str, nesting: int) -> str:
 
 
 def _pairs(text: str, nesting: int) -> str:
-    if not text:
+    if not text or text in "/\\":
         return text
     return "".join(_pair(piece, nesting) for piece in _BETWEEN_PAIRS.split(text))
 

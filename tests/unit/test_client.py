@@ -124,7 +124,12 @@ PEOPLE = {
             "MIUI Browser",
         ),
         (_android("U; zh-CN; V2055A", "UCBrowser/15.5 Mobile"), "UC Browser"),
+        # makers who call their phones what crawlers are called
         (_android("CUBOT X30"), "Chrome"),
+        (
+            "UCWEB/2.0 (MIDP-2.0; U; Adr 4.4.2; en-US; CUBOT_P9) U2/1.0.0 UCBrowser/9.4 Mobile",
+            "UC Browser",
+        ),
         (_android("CUBOT_NOTE_20 Build/QP1A.190711.020"), "Chrome"),
         (_android("HTC Butterfly s Build/LRX22G"), "Chrome"),
         (_android("AYN Odin; Odin Build/RKQ1"), "Chrome"),

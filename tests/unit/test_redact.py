@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from maicivy.ingest.redact import REDACTED, redact_data, redact_url, redact_value
 from maicivy.ingest.redact_keys import is_sensitive_key, is_sensitive_parameter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
@@ -158,6 +151,8 @@ FOUND = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MEFCQ0RFRg==",
     "k3j5h2g5j2h3g5jh23g5jh2g3j5h2gx9",
+    "deadbeefdeadbeefdeadbeefdeadbeef",
+    "1234567890123456789012345678901234567890",
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----",
     # addresses of machines
     "192.168.1.10",
@@ -214,6 +209,7 @@ KEPT = [
     "12:34:56",
     "1733683200",
     "1733683200000",
+    "2733683200004",
     "1733683200123456",
     "1733683200123456789",
     "550e8400-e29b-41d4-a716-446655440000",
@@ -238,6 +234,7 @@ KEPT = [
     "div.card > a:hover::before",
     "input[name=color]",
     "std::string",
+    "a :: b",
     "Basic information",
     "token based",
     "a=b",
@@ -303,7 +300,13 @@ def test_kept_in_a_text(text: str) -> None:
         ("https://u:p@x.fr/cv?token=abc", "https://x.fr/cv?token=redacted"),
         ('{"user": "jean", "x": 1}', f'{{"user": "{REDACTED}", "x": 1}}'),
         ("2025-12-08 06.12.34.56.78", f"2025-12-08 {REDACTED}"),
-        ("4 4111 1111 1111 1111", REDACTED),
+        ("3 06.98.76.54.32 3 3", f"3 {REDACTED} 3"),
+        ("3 3 3 3 3 4111 1111 1111 1111 25", f"3 3 3 3 3 {REDACTED} 25"),
+        ("AB12 FR76 3000 6000 0112 3456 7890 189", f"AB12 {REDACTED}"),
+        ("Authorization: Custom abc, def", f"Authorization: {REDACTED}"),
+        ("note: name: Jean Dupont", f"note: name: {REDACTED}"),
+        ("a=name=jean&b=1", f"a=name={REDACTED}&b=1"),
+        ("/some/long/way/to/my/files/Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MEFCQ0RF", REDACTED),
     ],
 )
 def test_only_the_thing_itself_is_taken_out(text: str, expected: str) -> None:
@@ -371,13 +374,15 @@ URLS = [
     ("/?ua=Mozilla%2F5.0%20(X11)", "/?ua=redacted"),
     ("/?c=a%3D1%3B%20b%3D2", "/?c=redacted"),
     ("/?next=https%3A%2F%2Fx.fr%2F%3Ftoken%3Dabc", "/?next=redacted"),
+    ("/?next=https%3A%2F%2Fx.fr%2F%3Fcode%3Dabc", "/?next=redacted"),
+    ("/?next=https://jean:x@x.fr/", "/?next=redacted"),
     ("/?next=https%3A%2F%2Fx.fr%2F%3Ftheme%3Dabc", None),
     ("http://192.168.1.4:80/cv", "http://redacted:80/cv"),
     ("http://[2001:db8::1]/cv", "http://redacted/cv"),
     ("/from/2001:db8::1", "/from/redacted"),
     ("mailto:jean@example.com", "redacted"),
     ("/?q=" + "%25" * 9 + "32", "/?q=" + "%25" * 9 + "32"),
-    ("/?q=%" + "25" * 12 + "40", "/?q=redacted"),
+    ("/?q=%" + "25" * 5 + "41", "/?q=redacted"),
 ]
 
 
@@ -389,6 +394,10 @@ def test_a_url(url: str, expected: str | None) -> None:
 def test_a_key_that_is_personal_data_is_replaced_and_none_is_lost() -> None:
     data = {"jean@example.com": 1, "marie@example.com": 2, "+33 6 12 34 56 78": [3]}
     assert redact_data(data) == {REDACTED: 1, f"{REDACTED} 2": 2, f"{REDACTED} 3": [3]}
+
+
+def test_a_key_is_judged_as_it_was_and_as_it_is_kept() -> None:
+    assert redact_data({"jean@x.page name": "Jean"}) == {f"{REDACTED} name": REDACTED}
 
 
 def test_a_form_field_told_by_its_label() -> None:
@@ -414,206 +423,3 @@ def test_what_is_too_deep_goes() -> None:
     for _ in range(100):
         data = {"a": [data]}
     assert "kept" not in json.dumps(redact_data(data))
-
-
-# --- properties -----------------------------------------------------------------------------------
-
-_SPECIAL = st.sampled_from(
-    [
-        *_words("@ . % %40 %25 = & ; : :: / // ? # + - [redacted] redacted email name token"),
-        *_words("eyJ 0 06 12 192.168. 4111 a B f é ( ) [ ] \" ' { ,"),
-        *(" ", "\n", "\u200b", "Bearer ", "Mozilla/5.0 "),
-    ]
-)
-TEXTS = st.one_of(st.text(max_size=60), st.lists(_SPECIAL, max_size=40).map("".join))
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False))
-JSON = st.recursive(
-    st.one_of(SCALARS, TEXTS),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
-    max_leaves=12,
-)
-PLAIN = st.sampled_from(["theme", "x", "label", "items", "page_name", "session_duration"])
-WORDS = st.lists(
-    st.sampled_from(["the", "dark", "page", "été", "3", "v2", "ok!", "(yes)"]), max_size=5
-)
-TEMPLATES = _words(
-    """
-    /p/{} /p/{}/q?a=1 /?a=1&q={}&b=2 /?{}=1 /?{} /#{} /#/a?b={} https://example.com/x/{} /;p={}
-    ?next=https://x.fr/%3Fq%3D{} /?token={}
-    """
-)
-CANARIES = [
-    "canary.bird@example.com",
-    "canary+tag@exämple.fr",
-    "+33 6 98 76 54 32",
-    "06.98.76.54.32",
-    "(555) 987-6543",
-    JWT,
-    "sk_live_canary0123456789",
-    "ghp_canary0123456789abcd",
-    "AKIACANARY0123456789",
-    "f00dcafe" * 4,
-    "203.0.113.77",
-    "2001:db8:cafe::77",
-    "4111 1111 1111 1111",
-    "FR7630006000011234567890189",
-    "Bearer canary",
-    "Mozilla/5.0 (Canary; Bird) Gecko",
-]
-
-
-@given(TEXTS)
-@example("12 34 56 78 90 5a@b.fr")
-@example("06 12 34 56 78a@b.fr 06 12 34 56 78")
-@example("cookie: redacted; sid=abc")
-@example("x?name=[redacted]#redacted")
-def test_redacting_a_text_twice_is_redacting_it_once(text: str) -> None:
-    once = redact_value(text)
-    assert redact_value(once) == once
-
-
-@given(TEXTS)
-@example("http://a@b@c/")
-@example("a=b=c#d=e?f@g")
-def test_redacting_a_url_twice_is_redacting_it_once(url: str) -> None:
-    once = redact_url(url)
-    assert redact_url(once) == once
-
-
-@given(st.dictionaries(TEXTS, JSON, max_size=4))
-def test_redacting_data_twice_is_redacting_it_once(data: dict[str, Any]) -> None:
-    once = redact_data(data)
-    assert redact_data(once) == once
-
-
-@given(
-    WORDS, st.sampled_from(CANARIES), WORDS, st.sampled_from([" ", "\n", ", ", " <", "\t", " | "])
-)
-def test_a_canary_in_a_text_does_not_survive(
-    before: list[str], canary: str, after: list[str], gap: str
-) -> None:
-    text = gap.join([*before, canary, *after])
-    assert canary not in redact_value(text)
-    assert canary.rsplit(maxsplit=1)[-1] not in redact_value(text)
-
-
-@given(
-    canary=st.sampled_from(CANARIES),
-    way=st.lists(st.one_of(PLAIN, st.just([])), max_size=7),
-    as_key=st.booleans(),
-)
-def test_a_canary_at_any_depth_does_not_survive(
-    *, canary: str, way: list[Any], as_key: bool
-) -> None:
-    value: Any = {canary: 1} if as_key else canary
-    for step in way:
-        value = [value] if step == [] else {step: value}
-    assert canary not in json.dumps(redact_data({"label": value}), ensure_ascii=False)
-
-
-@given(st.sampled_from(SECRET_KEYS), JSON)
-def test_a_canary_under_a_sensitive_key_does_not_survive(key: str, value: Any) -> None:
-    text = json.dumps(redact_data({"a": {key: ["xyzzy", value]}}))
-    assert text == json.dumps({"a": {key: REDACTED}})
-
-
-@given(
-    canary=st.sampled_from(CANARIES),
-    template=st.sampled_from(TEMPLATES),
-    times=st.integers(min_value=1, max_value=4),
-    plus=st.booleans(),
-)
-def test_a_canary_in_a_url_does_not_survive(
-    *, canary: str, template: str, times: int, plus: bool
-) -> None:
-    encoded = canary
-    for _ in range(times):
-        encoded = quote(encoded, safe="")
-    if plus:
-        encoded = encoded.replace("%20", "+")
-    clean = redact_url(template.format(encoded))
-    assert encoded not in clean
-    assert "redacted" in clean
-
-
-@given(
-    st.dictionaries(PLAIN, st.recursive(SCALARS, lambda i: st.lists(i) | st.dictionaries(PLAIN, i)))
-)
-def test_numbers_and_structure_are_kept(data: dict[str, Any]) -> None:
-    assert redact_data(data) == data
-
-
-@given(st.dictionaries(PLAIN, JSON, max_size=4))
-def test_the_shape_is_kept(data: dict[str, Any]) -> None:
-    def shape(value: Any) -> Any:
-        if isinstance(value, dict):
-            return len(value)
-        return len(value) if isinstance(value, list) else type(value)
-
-    clean = redact_data(data)
-    assert {key: shape(value) for key, value in clean.items()} == {
-        key: shape(value) for key, value in data.items()
-    }
-
-
-# --- time -----------------------------------------------------------------------------------------
-
-ADVERSARIAL = (
-    "a",
-    "a@",
-    "a.",
-    "@",
-    "%40",
-    "%",
-    "%25",
-    "1",
-    "1 ",
-    "0 1.",
-    "+1 ",
-    "06 12 ",
-    "1.1.",
-    "a=",
-    "a=b;",
-    "a: ",
-    "name: ",
-    "name=x ",
-    "::",
-    "f:",
-    "eyJ",
-    "eyJa.",
-    "sk-",
-    "FR76 ",
-    "aB3",
-    "/",
-    "//",
-    "?a=",
-    "#",
-    "//?#",
-    "Bearer ",
-    "basic ",
-    "cookie ",
-    "-----BEGIN ",
-    "Mozilla/",
-    "[at] ",
-    '"',
-    "(",
-    "\u200b",
-    "a1-",
-    "4 ",
-)
-
-
-@pytest.mark.parametrize("redact", [redact_value, redact_url])
-@pytest.mark.parametrize("piece", ADVERSARIAL)
-def test_time_grows_with_length_only(redact: Callable[[str], str], piece: str) -> None:
-    def seconds(length: int) -> float:
-        text = (piece * length)[:length]
-        best = 10.0
-        for _ in range(4):
-            start = time.perf_counter()
-            redact(text)
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    # Eight times the text: eight times the time if linear, sixty-four times if quadratic.
-    assert seconds(16_384) < 24 * seconds(2_048) + 0.002

@@ -1,0 +1,233 @@
+"""Whatever is put around a secret, it does not survive; what is redacted stays; time is linear."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from maicivy.ingest.redact import REDACTED, redact_data, redact_url, redact_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
+SECRET_KEYS = (
+    "email",
+    "phoneNumber",
+    "mot_de_passe",
+    "access_token",
+    "prénom",
+    "client_name",
+    "sid",
+)
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_SPECIAL = st.sampled_from(
+    [
+        *_words("@ . % %40 %25 = & ; : :: / // ? # + - [redacted] redacted email name token"),
+        *_words("eyJ 0 06 12 192.168. 4111 a B f é ( ) [ ] \" ' { ,"),
+        *(" ", "\n", "\u200b", "Bearer ", "Mozilla/5.0 "),
+    ]
+)
+TEXTS = st.one_of(st.text(max_size=60), st.lists(_SPECIAL, max_size=40).map("".join))
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False))
+JSON = st.recursive(
+    st.one_of(SCALARS, TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
+    max_leaves=12,
+)
+PLAIN = st.sampled_from(["theme", "x", "label", "items", "page_name", "session_duration"])
+WORDS = st.lists(
+    st.sampled_from(["the", "dark", "page", "été", "3", "v2", "ok!", "(yes)"]), max_size=5
+)
+TEMPLATES = _words(
+    """
+    /p/{} /p/{}/q?a=1 /?a=1&q={}&b=2 /?{}=1 /?{} /#{} /#/a?b={} https://example.com/x/{} /;p={}
+    ?next=https://x.fr/%3Fq%3D{} /?token={}
+    """
+)
+CANARIES = [
+    "canary.bird@example.com",
+    "canary+tag@exämple.fr",
+    "+33 6 98 76 54 32",
+    "06.98.76.54.32",
+    "(555) 987-6543",
+    JWT,
+    "sk_live_canary0123456789",
+    "ghp_canary0123456789abcd",
+    "AKIACANARY0123456789",
+    "f00dcafe" * 4,
+    "203.0.113.77",
+    "2001:db8:cafe::77",
+    "4111 1111 1111 1111",
+    "FR7630006000011234567890189",
+    "Bearer canary",
+    "Mozilla/5.0 (Canary; Bird) Gecko",
+]
+
+
+@given(TEXTS)
+@example("12 34 56 78 90 5a@b.fr")
+@example("06 12 34 56 78a@b.fr 06 12 34 56 78")
+@example("cookie: redacted; sid=abc")
+@example("x?name=[redacted]#redacted")
+def test_redacting_a_text_twice_is_redacting_it_once(text: str) -> None:
+    once = redact_value(text)
+    assert redact_value(once) == once
+
+
+@given(TEXTS)
+@example("http://a@b@c/")
+@example("a=b=c#d=e?f@g")
+def test_redacting_a_url_twice_is_redacting_it_once(url: str) -> None:
+    once = redact_url(url)
+    assert redact_url(once) == once
+
+
+@given(st.dictionaries(TEXTS, JSON, max_size=4))
+def test_redacting_data_twice_is_redacting_it_once(data: dict[str, Any]) -> None:
+    once = redact_data(data)
+    assert redact_data(once) == once
+
+
+@given(
+    WORDS, st.sampled_from(CANARIES), WORDS, st.sampled_from([" ", "\n", ", ", " <", "\t", " | "])
+)
+def test_a_canary_in_a_text_does_not_survive(
+    before: list[str], canary: str, after: list[str], gap: str
+) -> None:
+    text = gap.join([*before, canary, *after])
+    assert canary not in redact_value(text)
+    assert canary.rsplit(maxsplit=1)[-1] not in redact_value(text)
+
+
+@given(
+    canary=st.sampled_from(CANARIES),
+    way=st.lists(st.one_of(PLAIN, st.just([])), max_size=7),
+    as_key=st.booleans(),
+)
+def test_a_canary_at_any_depth_does_not_survive(
+    *, canary: str, way: list[Any], as_key: bool
+) -> None:
+    value: Any = {canary: 1} if as_key else canary
+    for step in way:
+        value = [value] if step == [] else {step: value}
+    assert canary not in json.dumps(redact_data({"label": value}), ensure_ascii=False)
+
+
+@given(st.sampled_from(SECRET_KEYS), JSON)
+def test_a_canary_under_a_sensitive_key_does_not_survive(key: str, value: Any) -> None:
+    text = json.dumps(redact_data({"a": {key: ["xyzzy", value]}}))
+    assert text == json.dumps({"a": {key: REDACTED}})
+
+
+@given(
+    canary=st.sampled_from(CANARIES),
+    template=st.sampled_from(TEMPLATES),
+    times=st.integers(min_value=1, max_value=4),
+    plus=st.booleans(),
+)
+def test_a_canary_in_a_url_does_not_survive(
+    *, canary: str, template: str, times: int, plus: bool
+) -> None:
+    encoded = canary
+    for _ in range(times):
+        encoded = quote(encoded, safe="")
+    if plus:
+        encoded = encoded.replace("%20", "+")
+    clean = redact_url(template.format(encoded))
+    assert encoded not in clean
+    assert "redacted" in clean
+
+
+@given(
+    st.dictionaries(PLAIN, st.recursive(SCALARS, lambda i: st.lists(i) | st.dictionaries(PLAIN, i)))
+)
+def test_numbers_and_structure_are_kept(data: dict[str, Any]) -> None:
+    assert redact_data(data) == data
+
+
+@given(st.dictionaries(PLAIN, JSON, max_size=4))
+def test_the_shape_is_kept(data: dict[str, Any]) -> None:
+    def shape(value: Any) -> Any:
+        if isinstance(value, dict):
+            return len(value)
+        return len(value) if isinstance(value, list) else type(value)
+
+    clean = redact_data(data)
+    assert {key: shape(value) for key, value in clean.items()} == {
+        key: shape(value) for key, value in data.items()
+    }
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+ADVERSARIAL = (
+    "a",
+    "a@",
+    "a.",
+    "@",
+    "%40",
+    "%",
+    "%25",
+    "1",
+    "1 ",
+    "0 1.",
+    "+1 ",
+    "06 12 ",
+    "1.1.",
+    "a=",
+    "a=b;",
+    "a: ",
+    "name: ",
+    "name=x ",
+    "::",
+    "f:",
+    "eyJ",
+    "eyJa.",
+    "sk-",
+    "FR76 ",
+    "aB3",
+    "/",
+    "//",
+    "?a=",
+    "#",
+    "//?#",
+    "Bearer ",
+    "basic ",
+    "cookie ",
+    "-----BEGIN ",
+    "Mozilla/",
+    "[at] ",
+    '"',
+    "(",
+    "\u200b",
+    "a1-",
+    "4 ",
+)
+
+
+@pytest.mark.parametrize("redact", [redact_value, redact_url])
+@pytest.mark.parametrize("piece", ADVERSARIAL)
+def test_time_grows_with_length_only(redact: Callable[[str], str], piece: str) -> None:
+    def seconds(length: int) -> float:
+        text = (piece * length)[:length]
+        best = 10.0
+        for _ in range(4):
+            start = time.perf_counter()
+            redact(text)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    # Eight times the text: eight times the time if linear, sixty-four times if quadratic.
+    assert seconds(16_384) < 24 * seconds(2_048) + 0.002
