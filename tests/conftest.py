@@ -114,15 +114,16 @@ def clock() -> FakeClock:
 @pytest.fixture
 def config_factory(tmp_path: Path) -> Callable[..., Config]:
     def make(**overrides: Any) -> Config:
-        return Config(**({"data_dir": tmp_path / "data", "event_rate_limit": 0} | overrides))
+        settings: dict[str, Any] = {"data_dir": tmp_path / "data", "event_rate_limit": 0}
+        return Config(**(settings | overrides))
 
     return make
 
 
 @pytest.fixture
 async def make_client(
+    urls: Urls,  # first, so that the database is dropped after the application has closed
     aiohttp_client: AiohttpClient,
-    urls: Urls,
     clock: FakeClock,
     config_factory: Callable[..., Config],
 ) -> ClientFactory:

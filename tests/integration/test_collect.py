@@ -271,7 +271,7 @@ async def test_a_theme_counts_once_and_only_under_cv(client: Client) -> None:
 
 
 async def test_the_answer_waits_for_nobody_who_left(client: Client, database: Database) -> None:
-    writer = client.app[keys.WRITER]  # type: ignore[union-attr]
+    writer = client.app[keys.WRITER]
     reader, stream = await asyncio.open_connection(client.host, client.port)
     body = b'{"event_type":"x"}'
     stream.write(

@@ -1,0 +1,259 @@
+"""Group commit: batches, refusals, lost replies, a database that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime as dt
+import uuid
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from maicivy.errors import InvalidRequest, StorageUnavailable, Unavailable
+from maicivy.ingest.batch import batch_arguments
+from maicivy.ingest.event import Event, Fields, make_event
+from maicivy.ingest.visitor import Visitor
+from maicivy.ingest.writer import Writer
+from maicivy.metrics import Metrics
+from maicivy.periods import Period, utc_now
+from maicivy.storage.stores import Stores, open_stores
+from tests.conftest import Database, FakeClock, Urls, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+UTC = ZoneInfo("UTC")
+
+
+def visitor(number: int = 1) -> Visitor:
+    identity = uuid.UUID(int=number)
+    return Visitor(identity, identity, "0" * 64, "Chrome", "Linux", "desktop", "fr")
+
+
+def event(event_type: str = "x", number: int = 1, **fields: Any) -> Event:
+    return make_event(Fields(event_type, **fields), visitor(number), utc_now(), UTC)
+
+
+def poison() -> Event:
+    """Make an event that PostgreSQL refuses: it holds a byte that no text may have."""
+    return dataclasses.replace(event(), page_url="/\x00")
+
+
+class Bench:
+    """A writer on real stores, its task running."""
+
+    def __init__(self, stores: Stores, metrics: Metrics, clock: FakeClock) -> None:
+        self.stores, self.metrics = stores, metrics
+        self.delivered: list[str] = []
+        self.writer = Writer(
+            postgres=stores.postgres,
+            partitions=stores.partitions,
+            realtime=stores.realtime,
+            metrics=metrics,
+            clock=clock,
+            queue_size=50,
+            batch_size=20,
+            deliver=self.delivered.extend,
+            observe=lambda _: None,
+        )
+
+    def dropped(self, reason: str) -> float:
+        value = self.metrics.registry.get_sample_value(
+            "maicivy_events_dropped_total", {"reason": reason}
+        )
+        return value or 0.0
+
+
+@pytest.fixture
+async def bench(urls: Urls, clock: FakeClock, config_factory: Any) -> AsyncIterator[Bench]:
+    metrics = Metrics()
+    async with open_stores(config_factory(), urls.database, urls.redis, metrics, clock) as stores:
+        bench = Bench(stores, metrics, clock)
+        task = asyncio.create_task(bench.writer.run())
+        yield bench
+        await bench.writer.close()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_what_waits_together_is_committed_together(bench: Bench, database: Database) -> None:
+    await asyncio.gather(*(bench.writer.store(event(number=n % 3)) for n in range(45)))
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 45
+    assert await database.fetchval("SELECT count(*) FROM visitors") == 3
+    commits = "SELECT count(DISTINCT xmin::text) FROM analytics_events"
+    assert await database.fetchval(commits) == 3  # of 20, 20 and 5 events
+    totals = await database.fetch("SELECT period, events FROM rollup_periods")
+    assert {row["period"]: row["events"] for row in totals} == {"day": 45, "week": 45, "month": 45}
+
+
+async def test_one_poisonous_event_fails_alone(bench: Bench, database: Database) -> None:
+    events = [event() for _ in range(15)]
+    events.insert(7, poison())
+    results = await asyncio.gather(
+        *(bench.writer.store(one) for one in events), return_exceptions=True
+    )
+    assert isinstance(results.pop(7), InvalidRequest)
+    assert results == [None] * 15
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 15
+    assert bench.dropped("refused_by_database") == 1
+
+
+async def test_a_statement_sent_twice_counts_once(bench: Bench, database: Database) -> None:
+    events = [
+        event("letter_generate", letter_type="motivation", data={"letter_type": "motivation"}),
+        event("cv_theme_change", data={"theme": "backend"}),
+    ]
+    for _ in range(2):
+        await bench.stores.postgres.write("insert_batch", *batch_arguments(events))
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 2
+    assert await database.fetchval("SELECT sum(events) FROM rollup_events") == 2
+    assert await database.fetchval("SELECT sum(letters) FROM rollup_letters") == 1
+    assert await database.fetchval("SELECT views FROM theme_totals") == 1
+    assert await database.fetchval("SELECT visit_count FROM visitors") == 1
+    row = await database.fetchrow("SELECT events, letters FROM rollup_periods WHERE period = 'day'")
+    assert row is not None
+    assert tuple(row) == (2, 1)
+
+
+async def test_a_lost_reply_is_no_lost_event(
+    bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = bench.stores.postgres.write
+    lost: list[Any] = []
+
+    async def lose_first_reply(name: str, *values: Any) -> Any:
+        rows = await write(name, *values)
+        if name == "insert_batch" and not lost:
+            lost.append(rows)
+            raise StorageUnavailable("the reply was lost")
+        return rows
+
+    monkeypatch.setattr(bench.stores.postgres, "write", lose_first_reply)
+    await bench.writer.store(event())
+    assert lost
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
+    assert await database.fetchval("SELECT sum(events) FROM rollup_events") == 1
+    assert not bench.stores.realtime.trusted
+
+
+async def test_a_full_queue_refuses_at_once(
+    bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+    write = bench.stores.postgres.write
+
+    async def slow(name: str, *values: Any) -> Any:
+        await gate.wait()
+        return await write(name, *values)
+
+    monkeypatch.setattr(bench.stores.postgres, "write", slow)
+    waiting = []
+    for count in (20, 50):  # one batch on its way, then as many as the queue holds
+        waiting += [asyncio.create_task(bench.writer.store(event())) for _ in range(count)]
+        await asyncio.sleep(0.05)
+    with pytest.raises(Unavailable) as caught:
+        await asyncio.wait_for(bench.writer.store(event()), 0.5)
+    assert caught.value.code == "queue_full"
+    assert caught.value.headers["Retry-After"] == "1"
+    bench.writer.offer(event())
+    assert bench.dropped("queue_full") == 2
+    gate.set()
+    await asyncio.gather(*waiting)
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 70
+
+
+async def test_a_database_that_goes_away_is_noticed_and_found_again(
+    bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = bench.stores.postgres.write
+
+    async def gone(_: str, *__: Any) -> Any:
+        raise StorageUnavailable("gone")
+
+    monkeypatch.setattr(bench.stores.postgres, "write", gone)
+    with pytest.raises(Unavailable):
+        await bench.writer.store(event())
+    assert not bench.writer.available
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(bench.writer.store(event()), 0.1)
+    bench.writer.offer(event())
+    assert bench.dropped("database_unavailable") == 3
+    monkeypatch.setattr(bench.stores.postgres, "write", write)
+    await until(lambda: bench.writer.available)
+    await bench.writer.store(event())
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
+
+
+async def test_real_connections_that_are_cut_lose_nothing(bench: Bench, database: Database) -> None:
+    await bench.writer.store(event())
+    await database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+        "AND datname = current_database()"
+    )
+    await bench.writer.store(event())
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 2
+
+
+async def test_a_day_without_a_partition_gets_one(bench: Bench, database: Database) -> None:
+    later = utc_now() + dt.timedelta(days=40)
+    await bench.writer.store(make_event(Fields("x"), visitor(), later, UTC))
+    names = await bench.stores.partitions.names()
+    assert f"analytics_events_p{later:%Y%m%d}" in names
+    await database.execute(f"DROP TABLE analytics_events_p{later:%Y%m%d}")
+    await bench.writer.store(make_event(Fields("x"), visitor(), later, UTC))
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
+
+
+async def test_closing_stores_what_waits_and_refuses_what_comes(
+    bench: Bench, database: Database
+) -> None:
+    for _ in range(30):
+        bench.writer.offer(event())
+    await bench.writer.close()
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 30
+    with pytest.raises(Unavailable):
+        await bench.writer.store(event())
+
+
+async def test_a_visit_ends_after_thirty_minutes(bench: Bench, database: Database) -> None:
+    start = utc_now()
+    for minutes in (0, 29, 58, 89):
+        instant = start + dt.timedelta(minutes=minutes)
+        await bench.writer.store(make_event(Fields("x"), visitor(), instant, UTC))
+    assert await database.fetchval("SELECT visit_count FROM visitors") == 2
+
+
+async def test_two_writers_on_the_same_rows_agree_and_never_deadlock(
+    bench: Bench, database: Database
+) -> None:
+    async def write(seed: int) -> None:
+        for turn in range(15):
+            order = range(40) if (seed + turn) % 2 else range(39, -1, -1)
+            batch = [event(f"t{n % 7}", number=n) for n in order]
+            await bench.stores.postgres.write("insert_batch", *batch_arguments(batch))
+
+    await asyncio.gather(write(0), write(1))
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1200
+    assert await database.fetchval("SELECT sum(events) FROM rollup_events") == 1200
+
+
+async def test_without_redis_events_are_stored_and_delivered_here(
+    bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    realtime = bench.stores.realtime
+    realtime._breaker.failed()
+    await bench.writer.store(event("lonely"))
+    assert ['"type": "lonely"' in message for message in bench.delivered] == [True]
+    assert not realtime.trusted
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
+
+
+async def test_redis_is_told_the_totals(bench: Bench, redis_client: Any) -> None:
+    await asyncio.gather(*(bench.writer.store(event(number=n)) for n in range(5)))
+    today = utc_now().date()
+    assert await redis_client.get(f"analytics:stats:day:{today}:total_events") == "5"
+    week = Period.WEEK.key(Period.WEEK.start(today))
+    assert await redis_client.pfcount(f"analytics:visitors:unique:week:{week}") == 5
+    assert await redis_client.zcard("analytics:realtime:visitors") == 5
