@@ -22,10 +22,9 @@ from maicivy.storage import pubsub
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    import redis.asyncio
-
     from maicivy.metrics import Metrics
     from maicivy.reports.source import Source
+    from maicivy.storage.pubsub import RedisClient
     from maicivy.storage.realtime import Snapshot
 
 log = logging.getLogger(__name__)
@@ -148,7 +147,7 @@ class Hub:
             next_at = max(next_at + self._heartbeat_seconds, loop.time())
             await asyncio.sleep(next_at - loop.time())
 
-    async def run_subscription(self, client: redis.asyncio.Redis) -> None:
+    async def run_subscription(self, client: RedisClient) -> None:
         """Pass events from Pub/Sub on, subscribing anew whenever the connection is lost."""
         loop = asyncio.get_running_loop()
         failures = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.exceptions import RedisError
 
@@ -21,6 +21,9 @@ TICK_SECONDS = 2.0
 MISSES = 2
 POLL_SECONDS = 1.0
 BURST = 500
+
+# For those who hand a client over and have no business with the library itself.
+RedisClient: TypeAlias = "redis.asyncio.Redis"
 
 log = logging.getLogger(__name__)
 
