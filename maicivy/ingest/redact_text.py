@@ -120,7 +120,10 @@ SECRET_LENGTH = 32
 SECRET_CHANGES = 7
 SECRET_CHANGES_WITHOUT_DIGIT = 10
 _CHANGE = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])|[A-Z]{2}(?=[a-z])")
-_HEX = re.compile(r"[0-9a-fA-F]{32}")
+# No word is so long and has two digits in it, or is made of a to f only.
+_UNBROKEN = re.compile(
+    r"[0-9a-fA-F]{32}|(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9][A-Za-z]*[0-9])[A-Za-z0-9]{32}"
+)
 
 # --- headers --------------------------------------------------------------------------------------
 
@@ -275,7 +278,7 @@ def _is_jwt(text: str) -> bool:
 def _is_secret(text: str) -> bool:
     if len(text) < SECRET_LENGTH:
         return False
-    if _HEX.search(text):
+    if _UNBROKEN.search(text):
         return True
     has_digit = any(map(str.isdecimal, text))
     least = SECRET_CHANGES if has_digit else SECRET_CHANGES_WITHOUT_DIGIT

@@ -32,6 +32,7 @@ SECRET_KEYS = _words(
     full_name fullname surname username userName user user_id login nickname nom noms prenom
     prénom Prénom contact_name clientName recruiter_name displayName nom_de_famille
     nomUtilisateur nom_complet date_naissance birthday boss_name useremail user[email]
+    numéro_de_compte sécuritéSociale
     contact[0].phone
     """
 )
@@ -235,6 +236,9 @@ KEPT = [
     "input[name=color]",
     "std::string",
     "a :: b",
+    "١٢٣٤٥٦٧ éléments",
+    "item1-item2-item3-item4-item5-item6",
+    "getUserById2",
     "Basic information",
     "token based",
     "a=b",
@@ -297,6 +301,7 @@ def test_kept_in_a_text(text: str) -> None:
         ("mon tél 06 12 34 56 78.", f"mon tél {REDACTED}."),
         ("FR7630006000011234567890189 merci", f"{REDACTED} merci"),
         ("see /cv?email=a@b.fr&theme=dark ok", "see /cv?email=redacted&theme=dark ok"),
+        ("/x?cookie=abc&a=1", "/x?cookie=redacted&a=1"),
         ("https://u:p@x.fr/cv?token=abc", "https://x.fr/cv?token=redacted"),
         ('{"user": "jean", "x": 1}', f'{{"user": "{REDACTED}", "x": 1}}'),
         ("2025-12-08 06.12.34.56.78", f"2025-12-08 {REDACTED}"),

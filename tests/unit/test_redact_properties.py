@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import string
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -168,6 +170,17 @@ def test_the_shape_is_kept(data: dict[str, Any]) -> None:
     assert {key: shape(value) for key, value in clean.items()} == {
         key: shape(value) for key, value in data.items()
     }
+
+
+@pytest.mark.parametrize("length", [36, 43, 64, 86])
+@pytest.mark.parametrize(
+    "alphabet",
+    [string.ascii_letters + string.digits + "-_", string.ascii_lowercase + string.digits],
+)
+def test_a_random_token_does_not_survive(alphabet: str, length: int) -> None:
+    dice = random.Random(length)  # the same tokens each time
+    tokens = ["".join(dice.choices(alphabet, k=length)) for _ in range(500)]
+    assert sum(token in redact_value(f"got {token}") for token in tokens) <= 5
 
 
 # --- time -----------------------------------------------------------------------------------------
