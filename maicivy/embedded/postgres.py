@@ -128,8 +128,9 @@ class Postgres(Server):
         data = str(self.folder.path_for_servers(partial))
         try:
             self._run(partial, [initdb, "-D", data, *self._initdb_options()])
-            single = [str(self.program.binary), "--single", "-D", data, "-c", "log_checkpoints=off"]
-            self._run(partial, [*single, "template1"], f"CREATE DATABASE {NAME}\n")
+            # -F and --no-sync: the last step makes everything durable at once.
+            single = [str(self.program.binary), "--single", "-D", data, "-F", "template1"]
+            self._run(partial, single, f"CREATE DATABASE {NAME}\n")
             self._run(partial, [initdb, "-D", data, "--sync-only"])
         except EmbeddedError:
             shutil.rmtree(partial, ignore_errors=True)

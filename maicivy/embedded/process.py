@@ -139,7 +139,7 @@ def command_line(pid: int) -> str:
     try:
         text = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except (OSError, UnicodeDecodeError):
-        text = _ps("-p", str(pid), "-o", "command=").strip()
+        text = _ps("-ww", "-p", str(pid), "-o", "command=").strip()
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
@@ -175,7 +175,7 @@ def _is_server(entry: Path) -> bool:
 
 def _processes_naming(folder: Path) -> dict[int, int]:
     found = {}
-    for line in _ps("-axo", "pid=,ppid=,command=").splitlines():
+    for line in _ps("-axwwo", "pid=,ppid=,command=").splitlines():
         pid, parent, command = [*line.split(None, 2), "", "", ""][:3]
         if str(folder) in command and int(pid) != os.getpid():
             found[int(pid)] = int(parent)

@@ -252,10 +252,10 @@ class TestStartAndStop:
         running.stop()
         assert running.revive() == []
 
-    def test_everything_is_private(self, open_path: Path) -> None:
-        with embedded.start(open_path / "data") as running:
+    def test_everything_is_private(self, open_data: Path) -> None:
+        with embedded.start(open_data) as running:
             use(running)
-            paths = [open_path / "data", *(open_path / "data").rglob("*")]
+            paths = [open_data, *open_data.rglob("*")]
             shared = [
                 path
                 for path in paths
@@ -263,9 +263,9 @@ class TestStartAndStop:
             ]
         assert shared == []
 
-    def test_data_persist(self, tmp_path: Path) -> None:
+    def test_data_persist(self, data: Path) -> None:
         for times in (1, 2):
-            with embedded.start(tmp_path / "data") as running:
+            with embedded.start(data) as running:
                 assert use(running) == (times, times)
 
     @pytest.mark.parametrize(
@@ -273,8 +273,10 @@ class TestStartAndStop:
         ["é 'quoted\" 100% #?&:@\\", "with, comma", "long/" * 30],
         ids=["odd", "comma", "long"],
     )
-    def test_paths(self, open_path: Path, name: str) -> None:
+    def test_paths(self, template: Path, open_path: Path, name: str) -> None:
         data = open_path / name / "data"
+        data.parent.mkdir(parents=True)
+        subprocess.run(["cp", "-a", template, data], check=True)
         for times in (1, 2):
             with embedded.start(data) as running:
                 assert use(running) == (times, times)
@@ -473,22 +475,24 @@ class TestRemains:
                 orphan.kill()
                 orphan.wait()
 
-    def test_pid_that_is_another_program_now(self, open_path: Path) -> None:
-        data = open_path / "data"
-        with embedded.start(data, redis=False) as running:
+    def test_pid_that_is_another_program_now(self, open_data: Path) -> None:
+        with embedded.start(open_data, redis=False) as running:
             home = running._servers[0].home
         with subprocess.Popen(["sleep", "60"], user=home.stat().st_uid) as other:
-            text = f"{other.pid}\n{home}\n1\n5432\n{data / 'run'}\n\n1 1\nready\n"
+            text = f"{other.pid}\n{home}\n1\n5432\n{open_data / 'run'}\n\n1 1\nready\n"
             (home / "postmaster.pid").write_text(text)
-            (data / "run" / ".s.PGSQL.5432.lock").write_text(text)
-            (data / "run" / ".s.PGSQL.5432").touch()
-            with embedded.start(data, redis=False) as running:
+            (open_data / "run" / ".s.PGSQL.5432.lock").write_text(text)
+            (open_data / "run" / ".s.PGSQL.5432").touch()
+            with embedded.start(open_data, redis=False) as running:
                 assert query(running.database_url, "SELECT 1") == 1
             assert other.poll() is None
             other.kill()
 
-    def test_temporary_folder_of_a_killed_run_is_removed(self, open_path: Path) -> None:
+    def test_temporary_folder_of_a_killed_run_is_removed(
+        self, template: Path, open_path: Path
+    ) -> None:
         data = open_path / ("long" * 25)
+        subprocess.run(["cp", "-a", template, data], check=True)
         with owner(data) as program:
             told(program)
             left = (data / "run").readlink()
@@ -678,17 +682,15 @@ class TestUnusable:
         assert not list(tmp_path.glob("pg*"))
         assert processes_under(tmp_path) == []
 
-    def test_server_that_does_not_start(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_server_that_does_not_start(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(postgres.SETTINGS, "max_connections", "-1")
         with pytest.raises(
             EmbeddedError, match=r"stopped while starting: .*max_connections.*log is"
         ):
-            embedded.start(tmp_path)
-        assert processes_under(tmp_path) == []
+            embedded.start(data)
+        assert processes_under(data) == []
         monkeypatch.undo()
-        with embedded.start(tmp_path) as running:
+        with embedded.start(data) as running:
             assert use(running) == (1, 1)
 
     @as_root
@@ -766,6 +768,30 @@ class TestUsers:
                 assert not binary.exists() or not closed_data
         assert home.stat().st_mode & 0o777 == 0o700
         assert processes_under(data) == []
+
+    @pytest.mark.skipif(not programs._redis_on_machine(), reason="no Redis on the machine")
+    def test_redis_of_the_machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def count(url: str | None) -> Any:
+            async with Redis.from_url(url or "") as redis:
+                return await redis.incr("n")
+
+        with embedded.start(tmp_path, postgres=False) as running:
+            assert asyncio.run(count(running.redis_url)) == 1
+            first = running.describe()["redis"]
+        with monkeypatch.context() as without_wheels:
+            without_wheels.setattr("importlib.util.find_spec", lambda _: None)
+            with embedded.start(tmp_path, postgres=False) as running:
+                assert "(/usr/" in running.describe()["redis"]
+                assert asyncio.run(count(running.redis_url)) == 2
+        newer = (tmp_path / "redis.version").read_text()
+        # The wheel's would silently start empty on what a newer one has written.
+        with embedded.start(tmp_path, postgres=False) as running:
+            assert asyncio.run(count(running.redis_url)) == 3
+        if first.startswith(f"Redis {newer.strip()}"):
+            pytest.skip("both are of one version")
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(EmbeddedError, match=f"holds data of Redis {newer.strip()}, but only"):
+            embedded.start(tmp_path, postgres=False)
 
     @debian_postgres
     def test_postgres_of_the_machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
