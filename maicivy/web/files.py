@@ -46,14 +46,16 @@ def find_file(folder: Path, path: str) -> Path | None:
 
 
 def file_response(file: Path) -> web.FileResponse:
-    """Return `file` with its type; browsers ask each time whether it changed."""
+    """Return `file` with its type; browsers ask each time whether it changed.
+
+    A page may bring its visitor's cookie, so no cache that visitors share may keep it.
+    """
     content_type = _TYPES.get(file.suffix.lower()) or mimetypes.guess_type(file.name)[0]
     content_type = content_type or "application/octet-stream"
     if content_type.startswith("text/"):
         content_type += "; charset=utf-8"
-    return web.FileResponse(
-        file, headers={"Content-Type": content_type, "Cache-Control": "no-cache"}
-    )
+    caching = "private, no-cache" if content_type.startswith("text/html") else "no-cache"
+    return web.FileResponse(file, headers={"Content-Type": content_type, "Cache-Control": caching})
 
 
 async def get_static(request: web.Request) -> web.StreamResponse:

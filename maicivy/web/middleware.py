@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -33,8 +34,8 @@ log = logging.getLogger(__name__)
 
 ANALYTICS = "/api/v1/analytics"
 PREFLIGHT_SECONDS = 7200
-# Pages at these addresses are the program's own and no visitor's.
-UNTRACKED = ("/api/", "/ws/", "/metrics", "/health", "/dashboard", "/static/")
+# Pages at and under these addresses are the program's own and no visitor's.
+UNTRACKED = re.compile(r"/(?:api|ws|static)/|/(?:metrics|health|dashboard)(?:/|$)")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _EXPOSED = (
@@ -127,7 +128,7 @@ def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
         and response.status < HTTPStatus.BAD_REQUEST
         and response.content_type == "text/html"
         and not response.prepared
-        and not request.path.startswith(UNTRACKED)
+        and not UNTRACKED.match(request.path)
         and "prefetch" not in request.headers.get("Sec-Purpose", "")
         and "prefetch" not in request.headers.get("Purpose", "")
     )
