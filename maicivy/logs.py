@@ -32,7 +32,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, whatever the message holds."""
-        parts = [_time_of(record), f"{record.levelname.lower():7}", record.getMessage()]
+        parts = [_time_of(record), f"{record.levelname.lower():7}", _message_of(record)]
         parts += [f"{name}={_quoted(value)}" for name, value in _fields_of(record).items()]
         return " ".join(parts).replace("\r", "\\r").replace("\n", "\\n")
 
@@ -46,7 +46,7 @@ class JsonFormatter(logging.Formatter):
             "time": _time_of(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message_of(record),
         }
         return json.dumps(line | _fields_of(record), default=str, ensure_ascii=False)
 
@@ -54,6 +54,13 @@ class JsonFormatter(logging.Formatter):
 def _time_of(record: logging.LogRecord) -> str:
     instant = dt.datetime.fromtimestamp(record.created, dt.UTC)
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    """Return what is said; of other packages the bare template, for they may quote a visitor."""
+    if record.name.partition(".")[0] == "maicivy":
+        return record.getMessage()
+    return str(record.msg).partition("\n")[0].replace("%s", "?").replace("%r", "?")
 
 
 def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
