@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BITE_ROWS = 5_000
+# Small enough for the statement timeout: deleting a visitor asks every partition for their events.
+BITE_ROWS = 1_000
 SKETCH_DAYS_KEPT = 400
 RUNS_KEPT = dt.timedelta(days=400)
 LONGEST_NAP_SECONDS = 30.0

@@ -116,12 +116,11 @@ class Writer:
     async def run(self) -> None:
         """Write batches until cancelled."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
             while self._queue:
-                self._idle.clear()
                 await self._flush(self._take())
             self._idle.set()
+            await self._wake.wait()
+            self._wake.clear()
 
     async def close(self) -> None:
         """Refuse new events, wait up to 5 s for those that are queued, and refuse the rest."""

@@ -71,7 +71,7 @@ class Mirror:
 
         Raises `StorageUnavailable` when either server does not answer.
         """
-        doubts, now = self._realtime.doubts(), self._clock()
+        missed, now = self._realtime.missed(), self._clock()
         with unavailable_when_away():
             epoch = await self._expected_epoch()
             found: bytes | None = await self._client.get(keys.EPOCH)  # type: ignore[assignment]
@@ -82,7 +82,7 @@ class Mirror:
             else:
                 await self._fill_current_totals(now)
         self._complete_until = now
-        self._realtime.trust(epoch, doubts)
+        self._realtime.trust(epoch, missed)
 
     async def rebuild(self) -> None:
         """Delete everything that is ours in Redis and fill it in again."""

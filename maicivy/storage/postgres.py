@@ -24,6 +24,7 @@ ACQUIRE_TIMEOUT_SECONDS = 2.0
 STATEMENT_TIMEOUT_SECONDS = 4.0
 LOCK_TIMEOUT_SECONDS = 2.0
 WRITE_CONNECTIONS = 2
+STREAM_TIMEOUT_SECONDS = 300.0
 STARTUP_PATIENCE_SECONDS = 30.0
 
 # What a server that is gone, stopping, full or cut off raises. A stopped one raises OSError.
@@ -114,14 +115,16 @@ class Postgres:
             )
 
     async def stream(self, name: str, *values: Any, chunk: int = 1000) -> AsyncIterator[Any]:
-        """Yield lists of up to `chunk` rows of the statement `name`, without a time limit.
+        """Yield lists of up to `chunk` rows of the statement `name`, which may take minutes.
 
         Meant for background work over many rows: memory stays bounded by the chunk.
         """
         async with self.reading() as connection, connection.transaction(readonly=True):
             await connection.execute("SET LOCAL statement_timeout = 0")
-            cursor = await connection.cursor(self._queries[name], *values)
-            while rows := await cursor.fetch(chunk):
+            cursor = await connection.cursor(
+                self._queries[name], *values, timeout=STREAM_TIMEOUT_SECONDS
+            )
+            while rows := await cursor.fetch(chunk, timeout=STREAM_TIMEOUT_SECONDS):
                 yield rows
 
     @contextlib.asynccontextmanager

@@ -120,7 +120,7 @@ class Realtime:
         self._metrics = metrics
         self._zone = zone
         self._breaker = Breaker()
-        self._distrust = 1
+        self._missed = 0
         self.epoch: bytes | None = None
         self.trusted = False
         self.distrusted = asyncio.Event()
@@ -131,19 +131,23 @@ class Realtime:
         return self._breaker.closed
 
     def distrust(self) -> None:
-        """Stop relying on the numbers in Redis until they have been filled in again."""
-        self._distrust += 1
+        """Note that Redis may have missed a write, and stop relying on its numbers."""
+        self._missed += 1
+        self._suspect()
+
+    def _suspect(self) -> None:
+        """Stop relying on the numbers in Redis until somebody has looked."""
         self.trusted = False
         self.distrusted.set()
 
-    def doubts(self) -> int:
+    def missed(self) -> int:
         """Return a count that grows with each call of `distrust`, for `trust`."""
-        return self._distrust
+        return self._missed
 
-    def trust(self, epoch: bytes, doubts: int) -> None:
-        """Rely on Redis again, unless something was missed since `doubts` was read."""
+    def trust(self, epoch: bytes, missed: int) -> None:
+        """Rely on Redis again, unless it missed something since `missed` was read."""
         self.epoch = epoch
-        if doubts == self._distrust:
+        if missed == self._missed:
             self.trusted = True
             self.distrusted.clear()
 
@@ -209,7 +213,7 @@ class Realtime:
     def _relied_on(self, replies: list[Any]) -> bool:
         """Say whether replies that begin with the epoch are those of a trusted copy."""
         if any(isinstance(reply, Exception) for reply in replies) or replies[0] != self.epoch:
-            self.distrust()
+            self._suspect()
         return self.trusted
 
     async def period(self, period: Period, start: dt.date) -> tuple[int, int] | None:

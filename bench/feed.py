@@ -1,0 +1,112 @@
+"""The seed's load: 1,000 events a minute while 50 WebSocket clients watch.
+
+Says how long an event takes from its POST until the last client has it, whether every client saw
+every event exactly once, and how much CPU the program used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from bench.program import Program, running
+
+EVENTS_PER_MINUTE = 1000
+CLIENTS = 50
+SETTLE_SECONDS = 2.0
+
+
+@dataclass
+class Tally:
+    """What was sent and who received it: times in seconds of one clock."""
+
+    sent_at: dict[int, float] = field(default_factory=dict)
+    answered: collections.Counter[int] = field(default_factory=collections.Counter)
+    answer_seconds: list[float] = field(default_factory=list)
+    received: list[collections.Counter[int]] = field(default_factory=list)
+    last_at: dict[int, float] = field(default_factory=dict)
+
+
+async def watch(
+    session: aiohttp.ClientSession, program: Program, tally: Tally, number: int
+) -> None:
+    """Receive the feed for good."""
+    async with session.ws_connect(f"{program.url}/ws/analytics", compress=0) as socket:
+        async for message in socket:
+            data: Any = json.loads(message.data)
+            if data["type"] == "bench":
+                event = data["data"]["n"]
+                tally.received[number][event] += 1
+                tally.last_at[event] = time.perf_counter()
+
+
+async def post(session: aiohttp.ClientSession, program: Program, tally: Tally, n: int) -> None:
+    """Send one event."""
+    body = {"event_type": "bench", "event_data": {"n": n, "x": n % 900, "y": n % 700},
+            "page_url": f"/cv?theme=t{n % 7}"}  # fmt: skip
+    tally.sent_at[n] = started = time.perf_counter()
+    url = f"{program.url}/api/v1/analytics/event"
+    headers = {"X-Forwarded-For": f"203.0.{n % 250}.{n % 199}"}
+    async with session.post(url, json=body, headers=headers) as response:
+        tally.answered[response.status] += 1
+    tally.answer_seconds.append(time.perf_counter() - started)
+
+
+async def drive(program: Program, seconds: float) -> tuple[Tally, float]:
+    """Apply the load for `seconds`; return what was seen and the CPU share of one core."""
+    tally = Tally(received=[collections.Counter() for _ in range(CLIENTS)])
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        watching = [
+            asyncio.create_task(watch(session, program, tally, seen)) for seen in tally.received
+        ]
+        await asyncio.sleep(SETTLE_SECONDS)
+        cpu, started = program.cpu_seconds(), time.perf_counter()
+        posts = []
+        for n in range(int(EVENTS_PER_MINUTE * seconds / 60)):
+            await asyncio.sleep(max(0, started + n * 60 / EVENTS_PER_MINUTE - time.perf_counter()))
+            posts.append(asyncio.create_task(post(session, program, tally, n)))
+        await asyncio.gather(*posts)
+        share = (program.cpu_seconds() - cpu) / (time.perf_counter() - started)
+        await asyncio.sleep(SETTLE_SECONDS)
+        for task in watching:
+            task.cancel()
+        await asyncio.wait(watching)
+    return tally, share
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the value below which `share` of `values` lie."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def report(tally: Tally, share: float) -> dict[str, Any]:
+    """Return the figures, in milliseconds where they are times."""
+    spans = [
+        (tally.last_at[n] - at) * 1000 for n, at in tally.sent_at.items() if n in tally.last_at
+    ]
+    answers = [seconds * 1000 for seconds in tally.answer_seconds]
+    expected = dict.fromkeys(tally.sent_at, 1)
+    return {
+        "events": len(tally.sent_at),
+        "answers": dict(tally.answered),
+        "clients_that_saw_every_event_once": sum(dict(seen) == expected for seen in tally.received),
+        "answer_ms_p50": round(statistics.median(answers), 2),
+        "answer_ms_p99": round(percentile(answers, 0.99), 2),
+        "last_client_ms_p50": round(statistics.median(spans), 2),
+        "last_client_ms_p99": round(percentile(spans, 0.99), 2),
+        "cpu_percent_of_one_core": round(share * 100, 1),
+    }
+
+
+def main(seconds: float = 120) -> dict[str, Any]:
+    """Run the load and return its figures."""
+    with running(MAICIVY_TRUSTED_PROXIES="127.0.0.0/8") as program:
+        return report(*asyncio.run(drive(program, seconds)))
