@@ -31,9 +31,9 @@ def explained(path: Path) -> Iterator[None]:
 def _sentence(path: Path, error: OSError) -> str:
     where = path if error.filename is None else Path(os.fsdecode(error.filename))
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return f"The disk of {path} is full."
+        return f"The disk that holds {path} is full."
     if error.errno in {errno.EEXIST, errno.ENOTDIR, errno.ELOOP}:
-        return f"{where} is in the way: a folder must be there; remove it or set MAICIVY_DATA_DIR."
+        return f"{where} is not a folder; move it away or set MAICIVY_DATA_DIR to another folder."
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return (
             f"{where} cannot be used ({(error.strerror or '').lower()}); make {path} writable for "

@@ -181,12 +181,11 @@ class Postgres(Server):
         output.seek(0)
         text = output.read().decode(errors="replace")
         if os.strerror(28) in text:
-            return f"The disk of {self.home} is full: PostgreSQL could not create its data."
-        reasons = [line for line in text.splitlines() if re.search("error:|FATAL|PANIC", line)]
-        reason = (
-            re.sub(r".*?(error|FATAL|PANIC): *", "", reasons[0]) if reasons else "no reason given"
-        )
-        return f"PostgreSQL could not create its data in {self.home}: {reason.rstrip('.')}."
+            return f"The disk that holds {self.home} is full: PostgreSQL could not create its data."
+        lines = [line for line in text.splitlines() if line.strip()] or ["it gave no reason"]
+        told = [line for line in lines if re.search("error:|FATAL:|PANIC:", line)] or lines[-1:]
+        reason = re.sub(r"^(initdb: |.*?(error|FATAL|PANIC): +)", "", told[0]).rstrip(".")
+        return f"PostgreSQL could not create its data in {self.home}: {reason}."
 
     def _pid_file_lines(self) -> list[str]:
         with contextlib.suppress(OSError):

@@ -137,9 +137,10 @@ def is_alive(pid: int) -> bool:
 def command_line(pid: int) -> str:
     """Return what process `pid` was started with, shortened, or "" if that cannot be known."""
     try:
-        text = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        text = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
     except (OSError, UnicodeDecodeError):
-        text = _ps("-ww", "-p", str(pid), "-o", "command=").strip()
+        text = _ps("-ww", "-p", str(pid), "-o", "command=")
+    text = " ".join(text.split())
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 

@@ -55,8 +55,10 @@ class Redis(Server):
         """
         home = folder.subfolder("redis")
         note = folder.path / VERSION_FILE
-        program = find_redis(_noted_version(note, home), home)
-        folder.write(VERSION_FILE, f"{program.version[0]}.{program.version[1]}\n")
+        noted = _noted_version(note, home)
+        program = find_redis(noted, home)
+        if noted != program.version:
+            folder.write(VERSION_FILE, f"{program.version[0]}.{program.version[1]}\n")
         return cls(folder, program.reachable_for(folder), home)
 
     @property

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -42,6 +43,7 @@ debian_postgres = pytest.mark.skipif(
 OWNER = """
 import asyncio, json, os, signal, sys
 from pathlib import Path
+from types import SimpleNamespace
 from maicivy import embedded
 from maicivy.embedded import process
 
@@ -629,18 +631,18 @@ def stop_for_real(running: embedded.EmbeddedServers) -> None:
 class TestUnusable:
     def test_file_in_place_of_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "data").touch()
-        with pytest.raises(EmbeddedError, match=f"{tmp_path / 'data'} is in the way: a folder"):
+        with pytest.raises(EmbeddedError, match=f"{tmp_path / 'data'} is not a folder"):
             embedded.start(tmp_path / "data")
 
     @pytest.mark.parametrize("name", ["logs", "redis", "run"])
     def test_file_in_place_of_a_subfolder(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).touch()
-        with pytest.raises(EmbeddedError, match=f"{tmp_path / name} is in the way: a folder"):
+        with pytest.raises(EmbeddedError, match=f"{tmp_path / name} is not a folder"):
             embedded.start(tmp_path, postgres=False)
 
     def test_file_in_place_of_its_parent(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(EmbeddedError, match="is in the way: a folder"):
+        with pytest.raises(EmbeddedError, match="is not a folder"):
             embedded.start(tmp_path / "file" / "data")
 
     def test_no_binaries(
@@ -703,7 +705,7 @@ class TestUnusable:
         if mounted.returncode:
             pytest.skip("may not mount")
         try:
-            with pytest.raises(EmbeddedError, match=f"The disk of {open_path}.* is full"):
+            with pytest.raises(EmbeddedError, match=f"The disk that holds {open_path}.* is full"):
                 embedded.start(open_path / "data")
         finally:
             subprocess.run(["umount", open_path], check=True)
@@ -729,6 +731,15 @@ class TestUsers:
             database_url, redis_url, _ = told(program)
             assert asyncio.run(_use(database_url, redis_url))[0] == 3
             program.communicate()
+
+    @as_root
+    def test_user_without_a_name(self, open_path: Path) -> None:
+        user = SimpleNamespace(pw_uid=54_321, pw_gid=54_321)
+        os.chown(open_path, user.pw_uid, user.pw_gid)
+        with owner(open_path / "data", stderr=subprocess.PIPE, **dropped(user)) as program:
+            _, errors = program.communicate()
+        assert "could not create its data" in errors.splitlines()[-1]
+        assert "54321: user does not exist" in errors.splitlines()[-1]
 
     @as_root
     def test_ordinary_user_in_a_folder_of_another(self, open_path: Path) -> None:
@@ -814,7 +825,7 @@ def copy_wheel(source: Path, target: Path) -> None:
     shutil.copytree(source, target)
 
 
-def dropped(user: pwd.struct_passwd) -> dict[str, Any]:
+def dropped(user: pwd.struct_passwd | SimpleNamespace) -> dict[str, Any]:
     """Options to run a program as `user` with a Python and packages that it can read."""
     packages = Path(asyncpg.__file__).parents[1]
     options: dict[str, Any] = {

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from maicivy.embedded import programs
+from maicivy.embedded.folder import DataFolder
 from maicivy.embedded.programs import Program, find_postgres, find_redis
 from maicivy.errors import EmbeddedError
 
@@ -117,3 +121,54 @@ def test_looking_for_the_wheels_imports_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+class TestCopies:
+    @pytest.fixture
+    def closed(self, tmp_path: Path) -> Program:
+        base = tmp_path / "closed"
+        (base / "bin").mkdir(parents=True)
+        base.chmod(0o700)
+        (base / "bin" / "server").write_text("#!/bin/sh\n")
+        (base / "bin" / "server").chmod(0o755)
+        (base / "lib" / "include").mkdir(parents=True)
+        (base / "lib" / "used").touch()
+        (base / "lib" / "unused.a").touch()
+        (base / "not a part").touch()
+        parts = ("bin/server", "lib")
+        return Program(base / "bin" / "server", (1, 2), "1.2", "wheel", base, parts)
+
+    def test_what_cannot_be_reached_is_copied_once(self, closed: Program) -> None:
+        with tempfile.TemporaryDirectory(dir="/tmp") as name:
+            Path(name).chmod(0o755)
+            folder = DataFolder(Path(name) / "data")
+            copy = closed.reachable_for(folder)
+            assert copy.binary == folder.path / "programs" / "server-1.2-10" / "bin" / "server"
+            assert folder.identity
+            assert folder.identity.enters(copy.binary)
+            names = {str(path.relative_to(copy.base)) for path in copy.base.rglob("*")}
+            assert names == {"bin", "bin/server", "lib", "lib/used"}
+            inode = copy.binary.stat().st_ino
+            assert closed.reachable_for(folder).binary.stat().st_ino == inode
+            # Another version replaces it.
+            closed.binary.write_text("#!/bin/bash\n")
+            closed.reachable_for(folder)
+            assert [path.name for path in (folder.path / "programs").iterdir()] == ["server-1.2-12"]
+            folder.release()
+
+    def test_copy_goes_away_with_a_closed_data_folder(
+        self, closed: Program, tmp_path: Path
+    ) -> None:
+        folder = DataFolder(tmp_path / "data")
+        assert folder.held == 63
+        copy = closed.reachable_for(folder)
+        assert copy.binary.is_relative_to(folder.sockets)
+        folder.release()
+        assert not copy.binary.exists()
+
+    def test_machine_program_is_not_copied(self, closed: Program, tmp_path: Path) -> None:
+        folder = DataFolder(tmp_path / "data")
+        with pytest.raises(EmbeddedError, match="cannot reach"):
+            dataclasses.replace(closed, parts=()).reachable_for(folder)
+        folder.release()

@@ -164,7 +164,7 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("number", "sentence"),
         [
-            (28, "The disk of /data is full."),
+            (28, "The disk that holds /data is full."),
             (30, "/data/x cannot be used (read-only file system); make /data writable"),
             (5, "/data/x cannot be used: Input/output error."),
         ],
