@@ -35,7 +35,7 @@ class Tally:
 
 
 async def watch(
-    session: aiohttp.ClientSession, program: Program, tally: Tally, number: int
+    session: aiohttp.ClientSession, program: Program, tally: Tally, seen: collections.Counter[int]
 ) -> None:
     """Receive the feed for good."""
     async with session.ws_connect(f"{program.url}/ws/analytics", compress=0) as socket:
@@ -43,7 +43,7 @@ async def watch(
             data: Any = json.loads(message.data)
             if data["type"] == "bench":
                 event = data["data"]["n"]
-                tally.received[number][event] += 1
+                seen[event] += 1
                 tally.last_at[event] = time.perf_counter()
 
 
