@@ -19,6 +19,7 @@ from maicivy.app import create_app
 from maicivy.config import Config
 from maicivy.metrics import Metrics
 from maicivy.periods import utc_now
+from maicivy.storage import realtime
 from maicivy.storage.migrations import migrate
 from maicivy.storage.postgres import Postgres
 from maicivy.web import keys
@@ -104,6 +105,13 @@ async def urls(servers: embedded.EmbeddedServers) -> AsyncIterator[Urls]:
     yield Urls(on_database(admin_url, name), redis_url)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait longer for Redis than the program does: a busy machine is no outage."""
+    monkeypatch.setattr(realtime, "HOT_TIMEOUT_SECONDS", 5.0)
+    monkeypatch.setattr(realtime, "HOT_DEADLINE_SECONDS", 5.0)
 
 
 @pytest.fixture

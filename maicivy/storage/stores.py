@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maicivy.logs import fields
+from maicivy.storage import realtime as realtime_module
 from maicivy.storage.migrations import installation, migrate
 from maicivy.storage.mirror import Mirror
 from maicivy.storage.partitions import Partitions
@@ -51,7 +52,8 @@ async def open_stores(
     PostgreSQL has to answer; Redis may come later. Raises `OperatorError`.
     """
     async with contextlib.AsyncExitStack() as stack:
-        hot, patient = connect(redis_url), connect(redis_url, PATIENT_SECONDS)
+        hot = connect(redis_url, realtime_module.HOT_TIMEOUT_SECONDS)
+        patient = connect(redis_url, PATIENT_SECONDS)
         stack.push_async_callback(hot.aclose)
         stack.push_async_callback(patient.aclose)
         postgres = await stack.enter_async_context(
