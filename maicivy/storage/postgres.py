@@ -168,6 +168,7 @@ async def _create_pool(dsn: str, size: int) -> Pool:
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=STATEMENT_TIMEOUT_SECONDS + 1,
                 init=_warm_up,
+                reset=_keep_session,
                 server_settings=_settings(),
             )
         except (
@@ -204,6 +205,10 @@ async def _warm_up(connection: Any) -> None:
         "SELECT $1::uuid[], $2::text[], $3::jsonb[], $4::integer[], $5::timestamptz[], $6::date[]",
         *([[]] * 6),
     )
+
+
+async def _keep_session(_: Connection) -> None:
+    """Reset nothing, for nothing of a session is ever changed: one round trip less a statement."""
 
 
 def affected(rows: Sequence[Record]) -> int:
