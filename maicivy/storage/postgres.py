@@ -207,7 +207,7 @@ async def _warm_up(connection: Any) -> None:
     )
 
 
-async def _keep_session(_: Connection) -> None:
+async def _keep_session(_: Any) -> None:
     """Reset nothing, for nothing of a session is ever changed: one round trip less a statement."""
 
 
