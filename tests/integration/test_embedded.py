@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import unittest.mock
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,14 @@ def told(program: subprocess.Popen[str]) -> tuple[str, str, list[int]]:
     return database_url, redis_url, pids
 
 
+def written_until(program: subprocess.Popen[str], end: Callable[[], None]) -> int:
+    """Let it write for a while, call `end`, and return the last number it had acknowledged."""
+    assert program.stdout
+    numbers = [program.stdout.readline() for _ in range(50)]
+    end()
+    return int([*numbers, *program.stdout.read().splitlines()][-1])
+
+
 async def _use(database_url: str, redis_url: str) -> tuple[int, int]:
     connection = await asyncpg.connect(database_url)
     redis = Redis.from_url(redis_url)
@@ -204,7 +213,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
     return process.wait_until(condition, seconds)
 
 
@@ -213,9 +222,8 @@ def started_after_death(running: embedded.EmbeddedServers, names: set[str]) -> N
     revived: set[str] = set()
 
     def all_back() -> bool:
-        before = time.monotonic()
-        revived.update(running.revive())
-        assert time.monotonic() - before < 0.3, "revive blocked"
+        with unittest.mock.patch("time.sleep", side_effect=AssertionError("revive waits")):
+            revived.update(running.revive())
         return revived == names
 
     assert eventually(all_back), revived
@@ -245,8 +253,8 @@ class TestStartAndStop:
             running.stop()
             stopped = time.monotonic() - before
         # The targets are 2.5 s and 1 s on two quiet cores.
-        assert started < 10
-        assert stopped < 4
+        assert started < 25
+        assert stopped < 10
         assert processes_under(data) == []
         assert all(is_gone(pid) for pid in pids.values())
         assert list((data / "run").iterdir()) == []
@@ -357,15 +365,25 @@ class TestRevival:
             assert {name for name in before if before[name] != after[name]} == names
         assert processes_under(data) == []
 
-    def test_backs_off_from_one_that_keeps_dying(self, tmp_path: Path) -> None:
-        with embedded.start(tmp_path, postgres=False) as running:
-            for _ in range(2):
-                os.kill(pids_of(running)["redis"], signal.SIGKILL)
-                started_after_death(running, {"redis"})
-            os.kill(pids_of(running)["redis"], signal.SIGKILL)
-            before = time.monotonic()
-            started_after_death(running, {"redis"})
-            assert time.monotonic() - before > 0.8
+    def test_child_that_outlives_its_postmaster(self, data: Path) -> None:
+        endless = "SELECT count(*) FROM generate_series(1, 1000000000)"
+        with embedded.start(data, redis=False) as running:
+            pid = pids_of(running)["postgres"]
+
+            async def kill_during_query() -> None:
+                connection = await asyncpg.connect(running.database_url)
+                busy = asyncio.create_task(connection.fetchval(endless))
+                await asyncio.sleep(0.2)
+                os.kill(pid, signal.SIGKILL)
+                await asyncio.sleep(0.2)
+                # It computes on and holds the shared memory that the next one wants.
+                assert not busy.done()
+                started_after_death(running, {"postgres"})
+                with pytest.raises((OSError, asyncpg.PostgresError)):
+                    await busy
+
+            asyncio.run(kill_during_query())
+            assert query(running.database_url, "SELECT 1") == 1
 
     def test_unusable_folder_is_survived(self, tmp_path: Path) -> None:
         with embedded.start(tmp_path, postgres=False) as running:
@@ -402,14 +420,10 @@ class TestDeathOfTheProgram:
     def test_nothing_acknowledged_is_lost(self, data: Path, pause: float) -> None:
         with owner(data, "write") as program:
             old = told(program)[2]
-            time.sleep(0.5)
-            program.kill()
-            assert program.stdout
-            acknowledged = int(program.stdout.read().split()[-1])
+            acknowledged = written_until(program, program.kill)
         time.sleep(pause)
         with embedded.start(data) as running:
             assert all(is_gone(pid) for pid in old)
-            assert acknowledged > 10
             count = query(running.database_url, "SELECT count(*) FROM numbers")
             assert count in {acknowledged + 1, acknowledged + 2}
         assert processes_under(data) == []
@@ -417,23 +431,25 @@ class TestDeathOfTheProgram:
     def test_killed_together_with_its_servers(self, data: Path) -> None:
         with owner(data, "write") as program:
             old = told(program)[2]
-            time.sleep(0.3)
-            for pid in (*old, program.pid):
-                os.kill(pid, signal.SIGKILL)
-            assert program.stdout
-            acknowledged = int(program.stdout.read().split()[-1])
+
+            def kill_all() -> None:
+                for pid in (*old, program.pid):
+                    os.kill(pid, signal.SIGKILL)
+
+            acknowledged = written_until(program, kill_all)
         with embedded.start(data) as running:
             count = query(running.database_url, "SELECT count(*) FROM numbers")
             assert count in {acknowledged + 1, acknowledged + 2}
 
-    @pytest.mark.parametrize("pause", [0.25, 0.6], ids=str)
-    def test_killed_while_data_are_created(self, tmp_path: Path, pause: float) -> None:
+    @pytest.mark.parametrize("made", [".lock", "pg*/base/1/*", "pg*/base/4/*"], ids=str)
+    def test_killed_while_data_are_created(self, tmp_path: Path, made: str) -> None:
         with owner(tmp_path) as program:
-            time.sleep(pause)
+            assert eventually(lambda: any(tmp_path.glob(made)))
             program.kill()
         with embedded.start(tmp_path) as running:
             assert use(running) == (1, 1)
-        assert [path.name for path in tmp_path.glob("pg*")] == ["pg18"]
+        with embedded.start(tmp_path, redis=False):
+            assert [path.name for path in tmp_path.glob("pg*")] == ["pg18"]
 
     def test_interrupt_reaches_the_program_only(self, data: Path) -> None:
         with owner(data, "interrupted") as program:

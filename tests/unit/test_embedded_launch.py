@@ -98,6 +98,6 @@ def test_watchdog_leaves_with_the_server(monkeypatch: pytest.MonkeyPatch) -> Non
         server.wait()
         before = time.monotonic()
         launch._watch(read_end, server.pid, signal.SIGTERM)
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 20
     os.close(read_end)
     os.close(write_end)

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def test_launcher_undoes_an_ignored_signal(tmp_path: Path) -> None:
             death_signal=signal.SIGTERM,
             identity=None,
         )
-        assert wait_until(lambda: process.command_line(child.pid) == "/bin/sleep 60", 5)
+        assert wait_until(lambda: process.command_line(child.pid) == "/bin/sleep 60", 30)
         child.signal(signal.SIGTERM)
         assert child.exit_code() == -signal.SIGTERM
     finally:
@@ -113,7 +112,7 @@ def test_watchdog_leaves_with_the_server(tmp_path: Path, monkeypatch: pytest.Mon
                 continue
         return found
 
-    assert wait_until(lambda: not watchdogs(), 5)
+    assert wait_until(lambda: not watchdogs(), 30)
 
 
 def test_processes_are_told_by_folder_and_name(tmp_path: Path) -> None:
@@ -128,7 +127,7 @@ def test_processes_are_told_by_folder_and_name(tmp_path: Path) -> None:
             tmp_path.rename(moved)
             assert process.processes_in(moved) == {server.pid: os.getpid()}
             server.kill()
-            assert wait_until(lambda: not process.processes_in(moved), 5), "a zombie counts"
+            assert wait_until(lambda: not process.processes_in(moved), 30), "a zombie counts"
             assert process.is_alive(server.pid)
         finally:
             for child in (server, visitor, other):
@@ -150,13 +149,16 @@ def test_processes_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_orphan_that_does_not_listen_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "ORPHAN_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(process, "ORPHAN_PATIENCE_SECONDS", 1)
     (tmp_path / "redis-server").symlink_to(sys.executable)
-    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    script = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "open('ready', 'w'); time.sleep(60)"
+    )
     with subprocess.Popen([tmp_path / "redis-server", "-c", script], cwd=tmp_path) as orphan:
-        time.sleep(0.3)
+        assert wait_until((tmp_path / "ready").exists, 30)
         process.expel_from(tmp_path, signal.SIGTERM)
-        assert orphan.wait(1) == -signal.SIGKILL
+        assert orphan.wait(30) == -signal.SIGKILL
 
 
 def test_command_line_is_short_and_may_be_unknown() -> None:

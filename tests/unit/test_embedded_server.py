@@ -72,7 +72,7 @@ def test_revival_backs_off(sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch) ->
     def waited_until_revived() -> float:
         assert sleeper._child
         sleeper._child.signal(signal.SIGKILL)
-        assert process.wait_until(lambda: not sleeper.is_running(), 5)
+        assert process.wait_until(lambda: not sleeper.is_running(), 30)
         began = clock.now
         while not sleeper.revive():
             clock.now += 0.25
@@ -90,22 +90,22 @@ def test_one_that_does_not_listen_is_killed(
     monkeypatch.setattr(server, "STOP_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(Sleeper, "script", "trap '' TERM; echo ready; while :; do sleep 0.05; done")
     sleeper.start()
-    assert process.wait_until(lambda: sleeper.log_path.read_text() == "ready\n", 5)
+    assert process.wait_until(lambda: sleeper.log_path.read_text() == "ready\n", 30)
     server.stop_all([sleeper])
-    assert not sleeper.is_running()
+    assert process.wait_until(lambda: not sleeper.is_running(), 30)
 
 
 def test_last_words(sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sleeper, "script", "echo no disk.; echo; exit 1")
     sleeper.start()
-    assert process.wait_until(lambda: not sleeper.is_running(), 5)
+    assert process.wait_until(lambda: not sleeper.is_running(), 30)
     with pytest.raises(EmbeddedError) as refused:
         sleeper.check_start()
     log = sleeper.folder.path / "logs" / "sleeper.log"
     assert str(refused.value) == f"Sleeper stopped while starting: no disk; its log is {log}."
     monkeypatch.setattr(Sleeper, "script", "exit 1")
     sleeper.start()
-    assert process.wait_until(lambda: not sleeper.is_running(), 5)
+    assert process.wait_until(lambda: not sleeper.is_running(), 30)
     with pytest.raises(EmbeddedError, match="it gave no reason"):
         sleeper.check_start()
 
