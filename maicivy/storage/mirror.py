@@ -75,6 +75,9 @@ class Mirror:
         with unavailable_when_away():
             epoch = await self._expected_epoch()
             found: bytes | None = await self._client.get(keys.EPOCH)  # type: ignore[assignment]
+            if await self._ahead(now):
+                log.warning("Redis holds more than PostgreSQL and is filled anew")
+                found = b""
             if self._complete_until is None or found != epoch or await self._lost_keys(now):
                 await self._refill(found, epoch, now)
             elif not self._realtime.trusted:
@@ -133,6 +136,25 @@ class Mirror:
                 raise
             server = {}
         return f"{self._database_id}:{server.get('run_id', '-')}".encode()
+
+    async def _ahead(self, now: dt.datetime) -> bool:
+        """Say whether Redis counts more than PostgreSQL, as after a backup was restored.
+
+        Redis is read first and PostgreSQL only grows, so events under way cannot look like that.
+        """
+        today = local_day(now, self._zone)
+        names = {
+            (period, start): keys.stat(period, start, keys.TOTAL_EVENTS)
+            for period, start in keys.current(today)
+        }
+        told = await self._client.mget(list(names.values()))
+        rows = await self._postgres.fetch("select_period_totals", *(start for _, start in names))
+        truth = {(row["period"], row["period_start"]): row["events"] for row in rows}
+        return any(
+            not count.isdigit() or int(count) > truth.get(key, 0)
+            for key, count in zip(names, told, strict=True)
+            if count is not None
+        )
 
     async def _lost_keys(self, now: dt.datetime) -> bool:
         """Say whether a sketch of an open period is missing although there were events."""

@@ -37,7 +37,10 @@ def load_queries(folder: Path = SQL_FOLDER / "queries") -> Mapping[str, str]:
 
 def _blocks(file: Path) -> list[tuple[str, str]]:
     blocks = []
-    for match in _BLOCK.finditer(file.read_text(encoding="utf-8")):
+    text = file.read_text(encoding="utf-8")
+    if not _BLOCK.match(text):
+        raise OperatorError(f"{file.name} must begin with a line such as `-- name: select_x`.")
+    for match in _BLOCK.finditer(text):
         name, lines = match[1], match[2].strip().split("\n")
         if not lines[0].startswith("-- ") or all(line.startswith("--") for line in lines):
             raise OperatorError(f"The query {name} in {file.name} needs a description and a body.")
