@@ -1,6 +1,6 @@
 """Every Prometheus metric: name, type, labels, help, and the bound on its labels.
 
-The names of the first group are the contract's; the second group is for whoever runs the program.
+Some names are the contract's, the others are for whoever runs the program.
 A label value that comes from outside passes through a `BoundedLabel` first.
 """
 
@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from maicivy import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 MAX_LABEL_VALUES = 100
 OTHER = "other"
@@ -48,6 +48,22 @@ class BoundedLabel:
         return value
 
 
+class _Registrar:
+    """Makes metrics whose names begin with `maicivy_`, in one registry."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self._registry = registry
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"maicivy_{name}", text, labels, registry=self._registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"maicivy_{name}", text, labels, registry=self._registry)
+
+    def histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"maicivy_{name}", text, labels, buckets=buckets, registry=self._registry)
+
+
 class Metrics:
     """The metrics of one application, in a registry of their own."""
 
@@ -59,129 +75,93 @@ class Metrics:
         self.event_types = BoundedLabel()
         self.paths = BoundedLabel()
         self.themes = BoundedLabel()
-        self._contract()
-        self._operations()
+        new = _Registrar(self.registry)
+        self._visitor_metrics(new)
+        self._answer_metrics(new)
+        self._ingest_metrics(new)
+        self._operation_metrics(new)
 
-    def _contract(self) -> None:
-        registry = self.registry
-        self.visitors = Counter(
-            "maicivy_visitors_total", "Visitors seen for the first time.", registry=registry
+    def _visitor_metrics(self, new: _Registrar) -> None:
+        """Make the contract's metrics of what visitors do."""
+        self.visitors = new.counter("visitors_total", "Visitors seen for the first time.")
+        self.letters = new.counter("letters_generated_total", "Letters, by kind.", "type")
+        self.events = new.counter("events_total", "Events stored, by type.", "event_type")
+        self.page_views = new.counter("page_views_total", "Page views stored, by path.", "path")
+        self.current_visitors = new.gauge(
+            "current_visitors", "Visitors active in the last 5 minutes."
         )
-        self.letters = Counter(
-            "maicivy_letters_generated_total",
-            "Letters generated, by kind.",
-            ["type"],
-            registry=registry,
+        self.conversion_rate = new.gauge(
+            "conversion_rate", "Letters generated today per unique visitor of today."
         )
-        self.events = Counter(
-            "maicivy_events_total", "Events stored, by type.", ["event_type"], registry=registry
+        self.theme_views = new.gauge("cv_theme_views", "Views of each CV theme.", "theme")
+
+    def _answer_metrics(self, new: _Registrar) -> None:
+        """Make the contract's metrics of how the program answers."""
+        self.websocket_connections = new.gauge(
+            "websocket_connections", "WebSocket clients connected now."
         )
-        self.page_views = Counter(
-            "maicivy_page_views_total", "Page views stored, by path.", ["path"], registry=registry
-        )
-        self.current_visitors = Gauge(
-            "maicivy_current_visitors", "Visitors active in the last 5 minutes.", registry=registry
-        )
-        self.websocket_connections = Gauge(
-            "maicivy_websocket_connections", "WebSocket clients connected now.", registry=registry
-        )
-        self.conversion_rate = Gauge(
-            "maicivy_conversion_rate",
-            "Letters generated today per unique visitor of today.",
-            registry=registry,
-        )
-        self.theme_views = Gauge(
-            "maicivy_cv_theme_views", "Views of each CV theme.", ["theme"], registry=registry
-        )
-        self.request_duration = Histogram(
-            "maicivy_analytics_request_duration_seconds",
+        self.request_duration = new.histogram(
+            "analytics_request_duration_seconds",
             "Time to answer an analytics request.",
-            ["endpoint", "method", "status"],
-            buckets=REQUEST_BUCKETS,
-            registry=registry,
+            REQUEST_BUCKETS,
+            "endpoint",
+            "method",
+            "status",
         )
-        self.redis_duration = Histogram(
-            "maicivy_redis_operation_duration_seconds",
+        self.redis_duration = new.histogram(
+            "redis_operation_duration_seconds",
             "Time of a Redis operation.",
-            ["operation"],
-            buckets=STORAGE_BUCKETS,
-            registry=registry,
+            STORAGE_BUCKETS,
+            "operation",
         )
-        self.query_duration = Histogram(
-            "maicivy_database_query_duration_seconds",
+        self.query_duration = new.histogram(
+            "database_query_duration_seconds",
             "Time of a PostgreSQL statement.",
-            ["query_type"],
-            buckets=STORAGE_BUCKETS,
-            registry=registry,
+            STORAGE_BUCKETS,
+            "query_type",
         )
 
-    def _operations(self) -> None:
-        registry = self.registry
-        self.events_dropped = Counter(
-            "maicivy_events_dropped_total",
-            "Events not stored, by reason.",
-            ["reason"],
-            registry=registry,
+    def _ingest_metrics(self, new: _Registrar) -> None:
+        """Make the operator's metrics of the way in."""
+        self.events_dropped = new.counter(
+            "events_dropped_total", "Events not stored, by reason.", "reason"
         )
-        self.queue_depth = Gauge(
-            "maicivy_ingest_queue_depth", "Events that wait for a commit.", registry=registry
-        )
-        self.batch_size = Histogram(
-            "maicivy_ingest_batch_size",
-            "Events in one commit.",
-            buckets=BATCH_BUCKETS,
-            registry=registry,
-        )
-        self.flush_duration = Histogram(
-            "maicivy_ingest_flush_duration_seconds",
+        self.queue_depth = new.gauge("ingest_queue_depth", "Events that wait for a commit.")
+        self.batch_size = new.histogram("ingest_batch_size", "Events in one commit.", BATCH_BUCKETS)
+        self.flush_duration = new.histogram(
+            "ingest_flush_duration_seconds",
             "Time of one flush: the commit, then the Redis refresh.",
-            buckets=STORAGE_BUCKETS,
-            registry=registry,
+            STORAGE_BUCKETS,
         )
-        self.redis_refills = Counter(
-            "maicivy_redis_refills_total",
-            "Times that Redis was filled again from PostgreSQL.",
-            registry=registry,
+
+    def _operation_metrics(self, new: _Registrar) -> None:
+        """Make the operator's metrics of the servers, the tasks and the build."""
+        self.database_up = new.gauge("database_up", "1 while PostgreSQL takes events, else 0.")
+        self.database_up.set(1)
+        self.redis_up = new.gauge("redis_up", "1 while Redis answers, else 0.")
+        self.redis_refills = new.counter(
+            "redis_refills_total", "Times that Redis was filled again from PostgreSQL."
         )
-        self.redis_up = Gauge(
-            "maicivy_redis_up", "1 while Redis answers, else 0.", registry=registry
+        self.pubsub_reconnects = new.counter(
+            "pubsub_reconnects_total", "Times that the Pub/Sub connection was made anew."
         )
-        self.database_up = Gauge(
-            "maicivy_database_up", "1 while PostgreSQL takes events, else 0.", registry=registry
-        )
-        self.pubsub_reconnects = Counter(
-            "maicivy_pubsub_reconnects_total",
-            "Times that the Pub/Sub connection was made anew.",
-            registry=registry,
-        )
-        self.task_failures = Counter(
-            "maicivy_background_task_failures_total",
+        self.task_failures = new.counter(
+            "background_task_failures_total",
             "Background tasks that failed and were started again.",
-            ["task"],
-            registry=registry,
+            "task",
         )
-        self.messages_skipped = Counter(
-            "maicivy_websocket_messages_skipped_total",
+        self.messages_skipped = new.counter(
+            "websocket_messages_skipped_total",
             "Messages dropped for WebSocket clients that read too slowly.",
-            registry=registry,
         )
-        self.cleanup_duration = Histogram(
-            "maicivy_cleanup_duration_seconds",
-            "Time of one cleanup run.",
-            buckets=CLEANUP_BUCKETS,
-            registry=registry,
+        self.cleanup_duration = new.histogram(
+            "cleanup_duration_seconds", "Time of one cleanup run.", CLEANUP_BUCKETS
         )
-        self.cleanup_rows = Counter(
-            "maicivy_cleanup_rows_total",
-            "Rows that cleanup deleted, by table.",
-            ["table"],
-            registry=registry,
+        self.cleanup_rows = new.counter(
+            "cleanup_rows_total", "Rows that cleanup deleted, by table.", "table"
         )
-        build = Gauge(
-            "maicivy_build_info",
-            "Always 1; the labels name the versions that run.",
-            ["version", "python"],
-            registry=registry,
+        build = new.gauge(
+            "build_info", "Always 1; the labels name the versions that run.", "version", "python"
         )
         build.labels(__version__, platform.python_version()).set(1)
 
