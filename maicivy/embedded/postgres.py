@@ -184,7 +184,7 @@ class Postgres(Server):
             return f"The disk that holds {self.home} is full: PostgreSQL could not create its data."
         lines = [line for line in text.splitlines() if line.strip()] or ["it gave no reason"]
         told = [line for line in lines if re.search("error:|FATAL:|PANIC:", line)] or lines[-1:]
-        reason = re.sub(r"^(initdb: |.*?(error|FATAL|PANIC): +)", "", told[0]).rstrip(".")
+        reason = re.sub(r"^(.*?(error|FATAL|PANIC): +|initdb: )", "", told[0]).rstrip(".")
         return f"PostgreSQL could not create its data in {self.home}: {reason}."
 
     def _pid_file_lines(self) -> list[str]:

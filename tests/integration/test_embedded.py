@@ -694,7 +694,7 @@ class TestUnusable:
             postgres.Postgres, "_initdb_options", lambda _: ["--username=maicivy", "--encoding=X"]
         )
         with pytest.raises(
-            EmbeddedError, match=r'could not create its data in .*"X" is not a valid'
+            EmbeddedError, match=r'could not create its data in .*pg18: "X" is not a valid'
         ):
             embedded.start(tmp_path)
         assert not list(tmp_path.glob("pg*"))
