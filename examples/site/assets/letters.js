@@ -118,7 +118,7 @@ function write(letterType, roleKey) {
 
 function generate(letterType) {
   const paragraphs = write(letterType, role.value);
-  kind.textContent = `${LETTERS[letterType].label} · ${ROLES[role.value].name}`;
+  kind.textContent = `${LETTERS[letterType].label}\u00a0· ${ROLES[role.value].name}`;
   body.replaceChildren(...paragraphs.map((text) => {
     const paragraph = document.createElement("p");
     paragraph.textContent = text;
