@@ -1,0 +1,136 @@
+"""Every page, on a desk by day and on a phone by night: whole, quiet and alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import Client, until
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+    from tests.browser.conftest import NewVisitor
+
+pytestmark = pytest.mark.browser
+
+SEED = Path(__file__).parents[1] / "contract" / "seed.md"
+SCREENS: tuple[dict[str, Any], ...] = (
+    {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"},
+    {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True},
+)
+SITE_PAGES = ("/", "/cv?theme=backend", "/letters")
+
+
+async def look(page: Page, scheme: str) -> None:
+    """See that nothing hangs over the edge and that the colours are those asked for."""
+    width, seen = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert width == seen, page.url
+    paper = await page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    shade = sum(int(part) for part in re.findall(r"\d+", paper)[:3])
+    assert (shade < 150) == (scheme == "dark"), (page.url, paper)
+
+
+async def test_the_site_is_whole_and_calls_nobody_else(
+    site: Client, new_visitor: NewVisitor
+) -> None:
+    for screen in SCREENS:
+        visitor = await new_visitor(**screen)
+        for path in SITE_PAGES:
+            page = await visitor.open(path)
+            await look(page, screen["color_scheme"])
+            assert await page.locator("h1:visible").count() == 1
+            assert await page.locator("#live dd:text-matches('^\\\\d')").count() == 4
+            await page.close()
+        assert visitor.problems == []
+        assert visitor.hosts == {f"{site.host}:{site.port}"}
+
+
+async def test_the_api_page_shows_every_operation(site: Client, new_visitor: NewVisitor) -> None:
+    paths = (await (await site.get("/openapi.json")).json())["paths"]
+    operations = [(path, method) for path, methods in paths.items() for method in methods]
+    assert ("/api/v1/analytics/event", "post") in operations
+    for screen in SCREENS:
+        visitor = await new_visitor(**screen)
+        page = await visitor.context.new_page()
+        answer = await page.goto("/docs")
+        assert answer is not None
+        policy = (await answer.all_headers())["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        await page.locator(".opblock").first.wait_for()
+        assert await page.locator(".opblock").count() == len(operations)
+        for path, method in operations:
+            row = page.locator(f".opblock-{method}", has=page.locator(f'[data-path="{path}"]'))
+            assert await row.locator(".opblock-summary-path").is_visible(), path
+            assert (await row.inner_text()).replace("\u200b", "").count(path) == 1
+        assert await page.locator(".errors-wrapper").count() == 0
+        await look(page, screen["color_scheme"])
+        await try_out(page)
+        await look(page, screen["color_scheme"])
+        assert visitor.problems == []
+        assert visitor.hosts == {f"{site.host}:{site.port}"}
+
+
+async def try_out(page: Page) -> None:
+    """Send one of the requests that the API page offers to send."""
+    row = page.locator(".opblock", has=page.locator('[data-path="/api/v1/analytics/realtime"]'))
+    await row.locator(".opblock-summary-control").click()
+    await row.get_by_role("button", name="Try it out").click()
+    await row.get_by_role("button", name="Execute").click()
+    live = row.locator(".live-responses-table tbody")
+    await live.wait_for()
+    assert (await live.locator(".response-col_status").inner_text()).startswith("200")
+    assert '"current_visitors"' in await live.inner_text()
+
+
+def seed_example() -> tuple[str, str]:
+    """Return the seed's WebSocket example: what connects, and the refresh asked for by hand."""
+    section = SEED.read_text(encoding="utf-8").partition("### WebSocket - Connexion")[2]
+    script = section.partition("```javascript\n")[2].partition("```")[0]
+    connect, mark, refresh = script.partition("// Demander refresh manuel\n")
+    assert mark
+    return connect, refresh
+
+
+async def test_the_seeds_websocket_example_works_in_a_page(
+    site: Client, new_visitor: NewVisitor
+) -> None:
+    visitor = await new_visitor()
+    page = await visitor.open("/")
+    said: list[list[Any]] = []
+
+    def hear(values: list[Any]) -> None:
+        said.append(values)
+
+    await page.expose_function("hear", hear)
+    connect, refresh = seed_example()
+    connect = connect.replace("localhost:8080", f"localhost:{site.port}")
+    await page.evaluate(
+        f"""() => {{
+          const console = {{ log: (...values) => hear(values) }};
+          const updateDashboard = (numbers) => hear(["dashboard", numbers]);
+          {connect}
+          window.refresh = () => {{ {refresh} }};
+        }}"""
+    )
+    await until(lambda: len(said) >= 2)
+    assert said[0] == ["Connected to analytics WebSocket"]
+    label, first = said[1]
+    assert (label, first["type"]) == ("Analytics update:", "initial_stats")
+
+    def updates(kind: str) -> list[Any]:
+        return [values[1] for values in said if values[1:] and values[1].get("type") == kind]
+
+    await page.evaluate("refresh()")
+    await until(lambda: len(updates("initial_stats")) == 2)
+    await until(lambda: [values for values in said if values[0] == "dashboard"])
+    [heartbeat] = updates("heartbeat")
+    assert said[-1] == ["dashboard", heartbeat["data"]]
+    assert heartbeat["data"].keys() == first["data"].keys()
+    assert json.dumps(heartbeat["data"]["total_events"]) == "1"
+    assert visitor.problems == []
