@@ -7,7 +7,6 @@ program can hold. None of these gets past this module. All pure.
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from maicivy.errors import InvalidRequest
@@ -50,14 +49,14 @@ def _too_deep() -> InvalidRequest:
 
 def _integer(digits: str) -> int:
     if len(digits) > 17 or abs(int(digits)) > MAX_INTEGER:
-        raise _invalid("an integer is beyond 2^53, which not every program can hold")
+        raise _invalid("a number is beyond 2^53, which not every program can hold")
     return int(digits)
 
 
 def _number(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
-        raise _invalid("a number is too large")
+    if abs(value) > MAX_INTEGER:
+        raise _invalid("a number is beyond 2^53, which not every program can hold")
     return value
 
 

@@ -25,12 +25,16 @@ MAX_SESSION_DURATION = 2**31 - 1
 LETTER_TYPES = ("motivation", "anti_motivation")
 EVENT_TYPE = r"[A-Za-z][A-Za-z0-9_.:-]{0,49}"
 THEME = r"[a-z0-9][a-z0-9_-]{0,49}"
+# A path, or a URL that leads to a page and not to a script; browsers skip spaces in front, and read
+# a backslash as a slash. Two slashes would lead to another host.
+URL = (
+    r"^(?! *[/\\]{2})(?:(?! *[A-Za-z][A-Za-z0-9+.-]*:)| *(?:[Hh][Tt][Tt][Pp][Ss]?|android-app)://)"
+    r"[^\x00-\x1f\x7f]*$"
+)
 
 _EVENT_TYPE = re.compile(EVENT_TYPE)
 _THEME = re.compile(THEME)
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SCHEMES = ("http", "https", "android-app")
+_URL = re.compile(URL)
 _SAME_AS = {
     "cv_theme_selected": "cv_theme_change",
     "letter_generated": "letter_generate",
@@ -162,7 +166,7 @@ def path_of(url: str) -> str:
 
 def referer_of(header: str | None) -> str | None:
     """Return a `Referer` header as it is stored; one that is no URL is as good as none."""
-    if not header or len(header) > MAX_URL_LENGTH or not _is_url(header):
+    if not header or len(header) > MAX_URL_LENGTH or not _URL.fullmatch(header):
         return None
     return redact_url(header)[:MAX_URL_LENGTH]
 
@@ -196,19 +200,9 @@ def _url(body: dict[str, Any], field: str) -> str | None:
         return None
     if not isinstance(value, str) or len(value) > MAX_URL_LENGTH:
         raise _invalid(field, f"must be a string of at most {MAX_URL_LENGTH} characters")
-    if not _is_url(value):
+    if not _URL.fullmatch(value):
         raise _invalid(field, "must be a path or an http(s) URL")
     return redact_url(value)[:MAX_URL_LENGTH]
-
-
-def _is_url(value: str) -> bool:
-    """Say whether `value` is a path or a URL that leads to a page and not to a script."""
-    if _CONTROL.search(value) or value.lstrip().startswith(("//", "\\\\", "/\\", "\\/")):
-        return False
-    scheme = _SCHEME.match(value.lstrip())
-    return scheme is None or (
-        scheme[1].lower() in _SCHEMES and value.lstrip()[scheme.end() :].startswith("//")
-    )
 
 
 def _own_path(url: str | None, own_hosts: frozenset[str]) -> str | None:
@@ -227,9 +221,11 @@ def _duration(body: dict[str, Any]) -> int:
     value = body.get("session_duration")
     if value is None:
         return 0
-    if type(value) is not int or not 0 <= value <= MAX_SESSION_DURATION:
+    # 5.0 is an integer too: JSON has one kind of number
+    whole = type(value) is int or (type(value) is float and value.is_integer())
+    if not whole or not 0 <= value <= MAX_SESSION_DURATION:
         raise _invalid("session_duration", f"must be an integer from 0 to {MAX_SESSION_DURATION}")
-    return value
+    return int(value)
 
 
 def _letter_type(data: dict[str, Any]) -> str:

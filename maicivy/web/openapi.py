@@ -3,45 +3,59 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 from maicivy import __version__
-from maicivy.ingest.event import EVENT_TYPE, LETTER_TYPES, MAX_SESSION_DURATION, MAX_URL_LENGTH
-from maicivy.web.schemas import (
-    HEALTH,
-    HEATMAP,
-    LETTERS,
-    REALTIME,
-    STATS,
-    THEMES,
-    TIMELINE,
-    answer,
-    object_of,
+from maicivy.ingest.visitor import COOKIE_NAME
+from maicivy.web import schemas
+from maicivy.web.collect import BODY_SECONDS, MAX_BODY_BYTES
+from maicivy.web.middleware import ANALYTICS
+from maicivy.web.openapi_parts import (
+    HEADERS,
+    LIVE_FEED,
+    RATE_HEADERS,
+    answered,
+    errors,
+    json_answer,
 )
+from maicivy.web.schemas import Json, ref
 
-Json = dict[str, Any]
+_DESCRIPTION = """\
+Every JSON answer of the analytics API is `{"success": true, "data": …}`, with `meta` where there \
+is something to say about the data, or \
+`{"success": false, "error": "one sentence", "code": "stable_name"}`.
 
-_BASE = "/api/v1/analytics"
-_PERIODS = ["day", "week", "month"]
-# A path or a URL that leads to a page: no script, no protocol-relative address, no controls.
-_URL = r"^(?:(?:/(?![/\\])|https?://)[^\x00-\x1f\x7f\\]*)?$"
-# Text that PostgreSQL can hold.
-_TEXT = r"^[^\x00]*$"
+**Errors.** Parameters are checked and never silently replaced: what is missing, given twice or \
+out of range is answered 400, and the sentence names it. An unknown address is 404 `not_found`; \
+another method than those described is 405 `method_not_allowed` with `Allow`. `HEAD` is answered \
+wherever `GET` is. 503 says in `Retry-After` when to come back.
+
+**Origins.** Pages of the origins that the operator allows may read every answer, with \
+credentials; their preflights (`OPTIONS`) are answered 204.
+
+**Live feed.** `ws://…/ws/analytics` is a WebSocket: see `x-websockets` in this document. A plain \
+`GET` of it is answered 426 `upgrade_required`, a page of another origin 403, and 503 \
+`too_many_connections` when every place is taken.
+"""
 
 
 @functools.cache
-def document() -> Json:
-    """Return the whole description."""
+def document(*, metrics: bool = True, root: bool = True) -> Json:
+    """Return the whole description.
+
+    `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own.
+    """
+    paths = _reports() | _collect() | _operation() | _pages()
+    if not metrics:
+        del paths["/metrics"]
+    if not root:
+        del paths["/"]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "maicivy",
             "version": __version__,
             "summary": "Real-time web analytics that never learns who the visitor is.",
-            "description": (
-                "Every answer is `{success: true, data, meta?}` or `{success: false, error, code}`."
-                " The live feed is a WebSocket at `/ws/analytics`."
-            ),
+            "description": _DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -49,258 +63,236 @@ def document() -> Json:
             {"name": "numbers", "description": "What happened, aggregated."},
             {"name": "collect", "description": "Tell what happened."},
             {"name": "operation", "description": "For whoever runs the program."},
+            {"name": "pages", "description": "This description, and the program's own pages."},
         ],
-        "paths": _reports() | _collect() | _operation(),
-        "components": {"schemas": {"Error": _error_schema()}},
+        "paths": paths,
+        "components": {"schemas": _components(), "headers": HEADERS},
+        "x-websockets": {"/ws/analytics": LIVE_FEED},
     }
+
+
+def _components() -> Json:
+    return {"Event": schemas.event(), "Error": schemas.ERROR} | schemas.json_values()
 
 
 def _reports() -> Json:
-    return {
-        f"{_BASE}/realtime": _get("Live numbers", answer(REALTIME), []),
-        f"{_BASE}/stats": _get("Totals of the open period", answer(STATS), [_period()]),
-        f"{_BASE}/themes": _get(
-            "Most viewed CV themes", answer(THEMES), [_integer("limit", 5, 1, 20)]
+    reports = {
+        "realtime": _report("realtime", "Live numbers", schemas.REALTIME),
+        "stats": _report("stats", "Totals of the open period", schemas.STATS, [_period()]),
+        "themes": _report(
+            "themes",
+            "Most viewed CV themes",
+            schemas.THEMES,
+            [_query("limit", schemas.THEMES_LIMIT, "How many.")],
         ),
-        f"{_BASE}/letters": _get("Letters of the open period", answer(LETTERS), [_period()]),
-        f"{_BASE}/timeline": _get(
-            "Latest events, newest first",
-            answer(
-                TIMELINE,
-                {
-                    "limit": {"type": "integer"},
-                    "offset": {"type": "integer"},
-                    "count": {"type": "integer"},
-                    "next_cursor": {"type": ["string", "null"]},
-                },
-            ),
-            [
-                _integer("limit", 50, 1, 100),
-                _integer("offset", 0, 0, 100_000, "Events to skip; not together with `cursor`."),
-                _cursor(),
-            ],
-        ),
-        f"{_BASE}/heatmap": _get(
-            "Where visitors clicked, most often clicked first",
-            answer(
-                HEATMAP,
-                {
-                    "page_url": {"type": "string"},
-                    "hours": {"type": "integer"},
-                    "count": {"type": "integer"},
-                },
-            ),
-            [_page_url(), _integer("hours", 24, 1, 168)],
-        ),
+        "letters": _report("letters", "Letters of the open period", schemas.LETTERS, [_period()]),
+        "timeline": _timeline(),
+        "heatmap": _heatmap(),
     }
+    return {f"{ANALYTICS}/{name}": report for name, report in reports.items()}
 
 
-def _get(
-    summary: str, schema: Json, parameters: list[Json], errors: set[int] | None = None
+def _report(
+    name: str,
+    summary: str,
+    data: Json,
+    parameters: list[Json] | None = None,
+    meta: Json | None = None,
 ) -> Json:
-    statuses = errors if errors is not None else {400, 503}
-    return {
-        "get": {
-            "tags": ["numbers"],
-            "summary": summary,
-            "operationId": "get_" + summary.lower().replace(",", "").replace(" ", "_"),
-            "parameters": parameters,
-            "responses": {"200": _json("The answer.", schema)} | _errors(statuses),
+    codes = {503: ["unavailable"]}
+    if parameters:
+        codes[400] = ["invalid_parameter"]
+        if any(one.get("required") for one in parameters):
+            codes[400].append("missing_parameter")
+    found = json_answer("The answer.", schemas.answer(data, meta), ["Cache-Control"])
+    operation: Json = {"tags": ["numbers"], "summary": summary, "operationId": f"get_{name}"}
+    if parameters:
+        operation["parameters"] = parameters
+    return {"get": operation | {"responses": {"200": found} | errors(codes)}}
+
+
+def _timeline() -> Json:
+    report = _report(
+        "timeline",
+        "Latest events, newest first",
+        schemas.TIMELINE,
+        [_query("limit", schemas.LIMIT, "How many."), _place()],
+        schemas.TIMELINE_META,
+    )
+    report["get"]["responses"]["200"]["links"] = {
+        "NextPage": {
+            "operationId": "get_timeline",
+            "parameters": {"query.place": {"cursor": "$response.body#/meta/next_cursor"}},
+            "description": "The next older events, while `next_cursor` is not null.",
         }
     }
+    return report
+
+
+def _heatmap() -> Json:
+    page_url = _query(
+        "page_url", schemas.PAGE_URL, "A path matches any query; with a `?` it matches exactly."
+    )
+    return _report(
+        "heatmap",
+        "Where visitors clicked, most often clicked first",
+        schemas.HEATMAP,
+        [
+            page_url | {"example": "/cv"},
+            _query("hours", schemas.HOURS, "How far to look back."),
+        ],
+        schemas.HEATMAP_META,
+    )
+
+
+def _query(name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def _period() -> Json:
-    return {
-        "name": "period",
-        "in": "query",
-        "required": True,
-        "description": "The open day, ISO week or month in the configured time zone.",
-        "schema": {"type": "string", "enum": _PERIODS},
+    text = "The open day, ISO week or month in the configured time zone."
+    return _query("period", schemas.PERIOD, text) | {"required": True}
+
+
+def _place() -> Json:
+    """Describe `offset` and `cursor`, of which a request has one at most."""
+    cursor: Json = {
+        "type": "string",
+        "pattern": schemas.CURSOR,
+        "description": "The `meta.next_cursor` of an earlier answer: pages that do not shift.",
     }
-
-
-def _integer(name: str, default: int, lowest: int, highest: int, description: str = "") -> Json:
-    schema = {"type": "integer", "default": default, "minimum": lowest, "maximum": highest}
-    parameter: Json = {"name": name, "in": "query", "schema": schema}
-    return parameter | ({"description": description} if description else {})
-
-
-def _page_url() -> Json:
-    return {
-        "name": "page_url",
-        "in": "query",
-        "description": "A path matches any query; a value with a `?` matches exactly.",
-        "schema": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": MAX_URL_LENGTH,
-            "pattern": r"^[^\x00-\x1f\x7f]*$",
+    offset = schemas.OFFSET | {"description": "How many to skip."}
+    return _query(
+        "place",
+        {
+            "type": "object",
+            "properties": {"offset": offset, "cursor": cursor},
+            "not": {
+                "required": ["offset", "cursor"],
+                "properties": {"offset": {"not": {"const": 0}}},
+            },
         },
-        "example": "/cv",
-    }
-
-
-def _cursor() -> Json:
-    return {
-        "name": "cursor",
-        "in": "query",
-        "description": "The `meta.next_cursor` of an earlier answer: a page that does not shift.",
-        # 24 bytes in base64: a time before the year 10000, then an id
-        "schema": {"type": "string", "pattern": r"^AA[A-D][A-Za-z0-9_-]{29}$"},
-    }
+        "Where to begin: `?offset=50` or `?cursor=…`, not both.",
+    ) | {"style": "form", "explode": True}
 
 
 def _collect() -> Json:
-    tracked = object_of(success={"const": True}, message={"const": "Event tracked successfully"})
-    not_tracked = object_of(
-        success={"const": True},
-        message={"const": "Not tracked"},
-        reason={"enum": ["opt_out", "bot"]},
+    stored = json_answer(
+        "The event is durable and counted.", schemas.TRACKED, [*RATE_HEADERS, "Set-Cookie"]
     )
-    stored = _json("The event is durable and counted.", tracked)
-    stored["headers"] = _rate_headers() | {
-        "Set-Cookie": {"description": "The session of a new visitor.", "schema": {"type": "string"}}
-    }
-    return {
-        f"{_BASE}/event": {
-            "post": {
-                "tags": ["collect"],
-                "summary": "Track an event",
-                "description": (
-                    "Answers once the event is durable: a GET right after it sees it. Visitors "
-                    "who opt out (`DNT: 1`, `Sec-GPC: 1`) and bots are not tracked (202)."
-                ),
-                "operationId": "post_event",
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": _event_schema()}},
-                },
-                "responses": {
-                    "201": stored,
-                    "202": _json("The event was not to be tracked.", not_tracked),
-                }
-                | _errors({400, 403, 408, 413, 415, 429, 503}),
-            }
-        }
-    }
-
-
-def _event_schema() -> Json:
-    url = {"type": ["string", "null"], "maxLength": MAX_URL_LENGTH, "pattern": _URL}
-    letter = {"enum": list(LETTER_TYPES)}
-    return {
-        "type": "object",
-        "required": ["event_type"],
-        "properties": {
-            "event_type": {"type": "string", "pattern": f"^{EVENT_TYPE}$"},
-            "event_data": {
-                "type": ["object", "null"],
-                "maxProperties": 50,
-                "propertyNames": {"pattern": _TEXT},
-                "additionalProperties": {
-                    "type": ["string", "number", "boolean", "null", "object", "array"],
-                },
-            },
-            "page_url": url,
-            "referrer": url,
-            "session_duration": {
-                "type": ["integer", "null"],
-                "minimum": 0,
-                "maximum": MAX_SESSION_DURATION,
-            },
-        },
-        "if": {
-            "properties": {"event_type": {"enum": ["letter_generate", "letter_generated"]}},
-            "required": ["event_type"],
-        },
-        "then": {
-            "required": ["event_data"],
-            "properties": {
-                "event_data": {
-                    "type": "object",
-                    "anyOf": [
-                        {"required": ["letter_type"], "properties": {"letter_type": letter}},
-                        {
-                            "required": ["type"],
-                            "not": {"required": ["letter_type"]},
-                            "properties": {"type": letter},
-                        },
-                    ],
-                }
-            },
-        },
-        "examples": [
-            {
-                "event_type": "button_click",
-                "event_data": {"button": "cta", "x": 450, "y": 200},
-                "page_url": "/cv",
-            }
-        ],
-    }
-
-
-def _operation() -> Json:
-    text = {"description": "Prometheus text.", "content": {"text/plain": {"schema": _STRING}}}
-    return {
-        "/health": _operate("The process is alive", {"200": _json("Alive.", HEALTH)}),
-        "/health/deep": _operate(
-            "PostgreSQL, Redis and background tasks work",
-            {"200": _json("All is well.", HEALTH), "503": _json("Something is down.", HEALTH)},
+    ignored = json_answer("The event was not to be tracked.", schemas.NOT_TRACKED, RATE_HEADERS)
+    kinds = ("application/json", "text/plain")
+    operation: Json = {
+        "tags": ["collect"],
+        "summary": "Track an event",
+        "description": (
+            "Answers once the event is durable: a GET right after it sees it. Visitors who opt out"
+            " (`DNT: 1`, `Sec-GPC: 1`) and bots are not tracked (202). The body is one JSON object"
+            f" of at most {MAX_BODY_BYTES} bytes in UTF-8, not compressed, without duplicate keys,"
+            f" sent within {BODY_SECONDS:.0f} s;"
+            " labelled `text/plain`, or not labelled, it is read just the same, so that"
+            " `navigator.sendBeacon` works."
         ),
-        "/metrics": _operate("Metrics for Prometheus", {"200": text}),
+        "operationId": "post_event",
+        "parameters": [
+            _opt_out("DNT"),
+            _opt_out("Sec-GPC"),
+            {
+                "name": COOKIE_NAME,
+                "in": "cookie",
+                "description": "The session; one that is not ours is replaced, and is no error.",
+                "schema": schemas.STRING,
+            },
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": ref("Event")} for kind in kinds},
+        },
+        "responses": {"201": stored, "202": ignored} | errors(_COLLECT_CODES, RATE_HEADERS),
     }
+    return {f"{ANALYTICS}/event": {"post": operation}}
 
 
-_STRING: Json = {"type": "string"}
-
-
-def _operate(summary: str, responses: Json) -> Json:
-    operation = summary.lower().replace(",", "").replace(" ", "_")
-    get = {"tags": ["operation"], "summary": summary, "operationId": operation}
-    return {"get": get | {"responses": responses}}
-
-
-_MEANINGS = {
-    400: "A parameter or the body is wrong; the error names it.",
-    403: "A page of this origin may not do this.",
-    408: "The body did not arrive within 10 s.",
-    413: "The body is larger than 16 KiB.",
-    415: "The content type, charset or content coding is not understood.",
-    429: "Too many events from this client in the last minute.",
-    503: "The database is gone or the queue is full.",
+_COLLECT_CODES = {
+    400: ["invalid_json", "invalid_body", "missing_field", "invalid_field", "event_refused"],
+    403: ["origin_not_allowed"],
+    408: ["request_timeout"],
+    413: ["body_too_large"],
+    415: ["unsupported_media_type", "unsupported_charset", "unsupported_coding"],
+    429: ["rate_limited"],
+    503: ["unavailable", "queue_full", "database_unavailable"],
 }
 
 
-def _errors(statuses: set[int]) -> Json:
-    schema = {"$ref": "#/components/schemas/Error"}
-    responses = {str(status): _json(_MEANINGS[status], schema) for status in sorted(statuses)}
-    retry = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-    for status in statuses & {429, 503}:
-        responses[str(status)]["headers"] = retry | (_rate_headers() if status == 429 else {})
-    return responses
+def _opt_out(name: str) -> Json:
+    text = "`1` says that the visitor is not to be tracked."
+    return {"name": name, "in": "header", "description": text, "schema": schemas.STRING}
 
 
-def _rate_headers() -> Json:
-    text = {"RateLimit": "What is left.", "RateLimit-Policy": "The limit and its window."}
-    count = {
-        "X-RateLimit-Limit": "Events a minute.",
-        "X-RateLimit-Remaining": "Events left.",
-        "X-RateLimit-Reset": "Seconds until a place is free.",
+def _operation() -> Json:
+    well, ill = schemas.deep_health("ok"), schemas.deep_health("degraded")
+    exposition = answered("Prometheus text.", {"text/plain": {"schema": schemas.STRING}})
+    return {
+        "/health": _get(
+            "operation",
+            "get_health",
+            "The process is alive",
+            {"200": json_answer("Alive.", schemas.HEALTH, ["Cache-Control"])},
+        ),
+        "/health/deep": _get(
+            "operation",
+            "get_deep_health",
+            "PostgreSQL, Redis and background tasks work",
+            {
+                "200": json_answer("All is well.", well, ["Cache-Control"]),
+                "503": json_answer("Something is down.", ill, ["Cache-Control"]),
+            },
+        ),
+        "/metrics": _get("operation", "get_metrics", "Metrics for Prometheus", {"200": exposition}),
     }
-    headers = {name: {"description": d, "schema": {"type": "string"}} for name, d in text.items()}
-    return headers | {
-        name: {"description": d, "schema": {"type": "integer"}} for name, d in count.items()
-    }
 
 
-def _error_schema() -> Json:
-    return object_of(
-        success={"const": False},
-        error={"type": "string", "description": "One sentence for a person."},
-        code={"type": "string", "pattern": "^[a-z0-9_]+$", "description": "Stable."},
+# What a request with `If-Match`, `If-None-Match`, `Range` and the like may get for a file.
+_FILE = {
+    "206": answered("The part that was asked for.", {"*/*": {}}),
+    "304": answered("It has not changed."),
+    "412": answered("It has changed."),
+    "416": answered("It has no such part."),
+}
+
+
+def _pages() -> Json:
+    page = {"text/html": {"schema": schemas.STRING}}
+    described = json_answer("The description.", {"type": "object"}, ["Access-Control-Allow-Origin"])
+    lead = answered("To the API page, where no site is served.", headers=["Location"])
+    static = _get(
+        "pages",
+        "get_static",
+        "A file of the program's own pages",
+        {"200": answered("The file.", {"*/*": {}})} | _FILE | errors({404: ["not_found"]}),
     )
+    static["get"]["parameters"] = [
+        {
+            "name": "path",
+            "in": "path",
+            "required": True,
+            "description": "Where the file is; it may have slashes.",
+            "schema": {"type": "string", "minLength": 1},
+            "example": "docs.css",
+        }
+    ]
+    return {
+        "/openapi.json": _get("pages", "get_openapi", "This document", {"200": described}),
+        "/docs": _get(
+            "pages",
+            "get_docs",
+            "The API for people",
+            {"200": answered("The page.", page, ["Set-Cookie"])} | _FILE,
+        ),
+        "/static/{path}": static,
+        "/": _get("pages", "get_root", "Where to begin", {"302": lead}),
+    }
 
 
-def _json(description: str, schema: Json) -> Json:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _get(tag: str, name: str, summary: str, responses: Json) -> Json:
+    return {"get": {"tags": [tag], "summary": summary, "operationId": name, "responses": responses}}

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from maicivy.errors import StorageUnavailable
 from maicivy.web.files import STATIC_FOLDER, file_response
-from maicivy.web.keys import METRICS, POSTGRES, REALTIME, SUPERVISOR, WRITER
+from maicivy.web.keys import CONFIG, METRICS, POSTGRES, REALTIME, SUPERVISOR, WRITER
 from maicivy.web.openapi import document
 
 if TYPE_CHECKING:
@@ -63,9 +63,11 @@ async def get_metrics(request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-async def get_openapi(_: web.Request) -> web.Response:
-    """Answer `GET /openapi.json`."""
-    return web.json_response(document(), headers={"Access-Control-Allow-Origin": "*"})
+async def get_openapi(request: web.Request) -> web.Response:
+    """Answer `GET /openapi.json`, which describes what this port answers."""
+    config = request.app[CONFIG]
+    described = document(metrics=config.metrics_port is None, root=config.site_dir is None)
+    return web.json_response(described, headers={"Access-Control-Allow-Origin": "*"})
 
 
 async def get_api_page(_: web.Request) -> web.StreamResponse:

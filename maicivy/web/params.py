@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 MAX_TEXT_LENGTH = 500
+TEXT = r"^[^\x00-\x1f\x7f]*$"
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_TEXT = re.compile(TEXT)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def single(request: web.Request, name: str) -> str | None:
@@ -52,7 +54,8 @@ def text(request: web.Request, name: str) -> str | None:
     value = single(request, name)
     if value is None:
         return None
-    if not 0 < len(value) <= MAX_TEXT_LENGTH or _CONTROL.search(value):
+    fits = 0 < len(value) <= MAX_TEXT_LENGTH and _TEXT.fullmatch(value)
+    if not fits or _SURROGATE.search(value):
         raise _invalid(name, f"must be 1 to {MAX_TEXT_LENGTH} characters without control ones")
     return value
 

@@ -43,11 +43,12 @@ def environment(**settings: str) -> dict[str, str]:
 class Server:
     """`run.py` on a free port and a data folder of its own."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **settings: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.settings = {"MAICIVY_DATA_DIR": str(data_dir), "MAICIVY_PORT": str(self.port)}
+        mine = {"MAICIVY_DATA_DIR": str(data_dir), "MAICIVY_PORT": str(self.port)}
+        self.settings = mine | settings
         self.log = data_dir.with_suffix(".log")
         self.start()
 
