@@ -19,6 +19,7 @@ FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 STEADY_SECONDS = 10.0
 CANCEL_SECONDS = 2.0
+CANCEL_AGAIN_SECONDS = 0.1
 
 
 class Supervisor:
@@ -42,15 +43,20 @@ class Supervisor:
         return sorted(recent | ended)
 
     async def stop(self, name: str | None = None) -> None:
-        """Cancel the task `name`, or all, and wait up to 2 s for them to end."""
+        """Cancel the task `name`, or all, and wait up to 2 s for them to end.
+
+        They are cancelled again and again, for a library may swallow a cancellation: on Python
+        3.11 `asyncio.wait_for`, which redis-py uses, loses one that comes with its result.
+        """
         names = [name] if name else list(self._tasks)
-        tasks = [self._tasks.pop(each) for each in names if each in self._tasks]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
-            for task in stuck:
-                log.error("background task does not end", extra=fields(task=task.get_name()))
+        running = {self._tasks.pop(each) for each in names if each in self._tasks}
+        deadline = asyncio.get_running_loop().time() + CANCEL_SECONDS
+        while running and asyncio.get_running_loop().time() < deadline:
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
+        for task in running:
+            log.error("background task does not end", extra=fields(task=task.get_name()))
 
     async def _watch(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         pause = FIRST_PAUSE_SECONDS

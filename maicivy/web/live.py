@@ -72,14 +72,14 @@ async def _serve(socket: web.WebSocketResponse, hub: Hub, client: Client) -> Non
         await _receive(socket, hub, client)
     finally:
         sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-            await sender
+        await asyncio.wait([sender], timeout=CLOSE_SECONDS)
 
 
 async def _send(socket: web.WebSocketResponse, client: Client) -> None:
-    while True:
-        for message in await client.take():
-            await socket.send_str(message)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            for message in await client.take():
+                await socket.send_str(message)
 
 
 async def _receive(socket: web.WebSocketResponse, hub: Hub, client: Client) -> None:

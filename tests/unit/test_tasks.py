@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+
+import pytest
 
 from maicivy.background import tasks
 from maicivy.background.tasks import Supervisor
@@ -42,11 +45,27 @@ async def test_a_task_that_fails_is_started_again_and_counted() -> None:
     assert len(calls) == 3
 
 
+async def test_a_swallowed_cancellation_is_repeated() -> None:
+    supervisor, swallowed = Supervisor(Metrics()), []
+
+    async def forgetful() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        swallowed.append(1)
+        await asyncio.Event().wait()
+
+    supervisor.start("forgetful", forgetful)
+    await asyncio.sleep(0)
+    [task] = supervisor._tasks.values()
+    await supervisor.stop()
+    assert (len(swallowed), task.cancelled()) == (1, True)
+
+
 async def test_a_task_that_does_not_end_delays_the_stop_only_so_long(
-    monkeypatch: object, caplog: object
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(tasks, "CANCEL_SECONDS", 0.05)
     supervisor = Supervisor(Metrics())
-    tasks_seconds, tasks.CANCEL_SECONDS = tasks.CANCEL_SECONDS, 0.05
     released = asyncio.Event()
 
     async def stubborn() -> None:
@@ -62,8 +81,8 @@ async def test_a_task_that_does_not_end_delays_the_stop_only_so_long(
         [task] = supervisor._tasks.values()
         await asyncio.wait_for(supervisor.stop(), 1)
         assert not task.done()
+        assert "background task does not end" in caplog.text
     finally:
-        tasks.CANCEL_SECONDS = tasks_seconds
         released.set()
         task.cancel()
         await asyncio.wait([task])
