@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-
-import pytest
+from typing import TYPE_CHECKING
 
 from maicivy.background import tasks
 from maicivy.background.tasks import Supervisor
 from maicivy.metrics import Metrics
 from tests.conftest import until
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def failures(metrics: Metrics, name: str) -> float | None:
