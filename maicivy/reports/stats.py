@@ -33,7 +33,7 @@ async def realtime(source: Source) -> Snapshot:
     events, letters = await _period_from_postgres(source, Period.DAY, today)
     return Snapshot(
         day=today,
-        current_visitors=await count("count_visitors_since", active_since),
+        current_visitors=await count("count_active_visitors", active_since),
         unique_today=await count("count_visitors_since", day_start(today, source.zone)),
         total_events=events,
         letters_today=letters,

@@ -133,7 +133,9 @@ class Verifier:
         for row in await self._postgres.fetch("select_themes", keys.MAX_THEMES):
             truth.numbers[_theme_name(row["theme"])] = row["views"]
         since = now - dt.timedelta(seconds=keys.ACTIVE_SECONDS)
-        truth.numbers[keys.ACTIVE] = await self._postgres.fetch_value("count_visitors_since", since)
+        truth.numbers[keys.ACTIVE] = await self._postgres.fetch_value(
+            "count_active_visitors", since
+        )
         return truth
 
     async def _unique_visitors(

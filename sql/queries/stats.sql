@@ -8,6 +8,10 @@ WHERE (period, period_start) IN (('day', $1::date), ('week', $2::date), ('month'
 -- How many visitors have been here since an instant: the unique visitors of an open period.
 SELECT count(*) FROM visitors WHERE last_visit >= $1;
 
+-- name: count_active_visitors
+-- How many visitors were here after an instant: the active ones, as Redis' active set has them.
+SELECT count(*) FROM visitors WHERE last_visit > $1;
+
 -- name: select_letters
 -- Letters by kind for each day from $1 to $2 inclusive, zeros filled.
 SELECT d.day::date AS day,

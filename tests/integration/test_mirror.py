@@ -177,8 +177,9 @@ async def test_closed_days_survive_in_sketches(
         return int(await redis_client.pfcount(key))
 
     assert await unique(Period.DAY, "2026-11-05") == 4
-    assert await unique(Period.WEEK, "2026-11-02") == sum(range(1, 8))  # a new hash every day
-    assert await unique(Period.MONTH, "2026-11-01") == sum(range(1, 10))
+    # A new hash every day. Two of so many may share a register of the sketch, hence the tolerance.
+    assert await unique(Period.WEEK, "2026-11-02") == pytest.approx(sum(range(1, 8)), abs=3)
+    assert await unique(Period.MONTH, "2026-11-01") == pytest.approx(sum(range(1, 10)), abs=3)
     ttl = await redis_client.ttl("analytics:visitors:unique:day:2026-11-05")
     assert ttl == pytest.approx((90 - 5) * 86_400, abs=60)
     assert await stores.verifier.verify() == []

@@ -6,6 +6,8 @@ import datetime as dt
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from maicivy.web import keys
 from tests.conftest import ClientFactory, Database, FakeClock, get_data, send_event
 
@@ -86,11 +88,12 @@ async def test_the_pseudonym_and_the_cookieless_identity_change_at_local_midnigh
     assert not stored & {event["visitor_id"] for event in events.values()}
 
 
+@pytest.mark.parametrize("redis", [None, "unix:///nowhere/redis.sock"], ids=["redis", "postgres"])
 async def test_a_visitor_is_active_for_five_minutes_of_their_own(
-    make_client: ClientFactory, clock: FakeClock
+    make_client: ClientFactory, clock: FakeClock, redis: str | None
 ) -> None:
     clock.freeze(dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC))
-    client = await make_client(trusted=False)
+    client = await make_client(redis=redis, trusted=redis is None)
 
     async def current() -> int:
         return int((await get_data(client, "realtime"))["current_visitors"])
