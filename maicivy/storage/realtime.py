@@ -37,11 +37,14 @@ HOT_TIMEOUT_SECONDS = 0.25
 HOT_DEADLINE_SECONDS = 0.5
 MAX_CONNECTIONS = 64
 
-# Raises a counter to ARGV[1], never lowers it, and renews its time to live.
+# Raises each counter to its value in ARGV, never lowers it, and renews its time to live.
 SET_MAX = """
-local old = tonumber(redis.call('GET', KEYS[1]) or '')
-if not old or tonumber(ARGV[1]) > old then redis.call('SET', KEYS[1], ARGV[1]) end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+for i, key in ipairs(KEYS) do
+  local told, ttl = ARGV[2 * i - 1], ARGV[2 * i]
+  local old = tonumber(redis.call('GET', key) or '')
+  if not old or tonumber(told) > old then redis.call('SET', key, told, 'EX', ttl)
+  else redis.call('EXPIRE', key, ttl) end
+end
 return 1
 """
 
@@ -201,7 +204,7 @@ class Realtime:
     def _snapshot(self, replies: list[Any], now: dt.datetime, today: dt.date) -> Snapshot | None:
         if not self._relied_on(replies):
             return None
-        _, current, unique, events, letters = replies
+        (_, events, letters), current, unique = replies
         return Snapshot(
             day=today,
             current_visitors=int(current),
@@ -212,8 +215,8 @@ class Realtime:
         )
 
     def _relied_on(self, replies: list[Any]) -> bool:
-        """Say whether replies that begin with the epoch are those of a trusted copy."""
-        if any(isinstance(reply, Exception) for reply in replies) or replies[0] != self.epoch:
+        """Say whether replies that begin with an MGET of the epoch are those of a trusted copy."""
+        if any(isinstance(reply, Exception) for reply in replies) or replies[0][0] != self.epoch:
             self._suspect()
         return self.trusted
 
@@ -223,8 +226,8 @@ class Realtime:
             counters = [
                 keys.stat(period, start, name) for name in (keys.TOTAL_EVENTS, keys.LETTERS)
             ]
-            replies = await client.mget([keys.EPOCH, *counters])
-        return (int(replies[1] or 0), int(replies[2] or 0)) if self._relied_on(replies) else None
+            values = await client.mget([keys.EPOCH, *counters])
+        return (int(values[1] or 0), int(values[2] or 0)) if self._relied_on([values]) else None
 
     async def unique_visitors(self, period: Period, start: dt.date) -> int:
         """Return the estimated number of unique visitors of a period."""
@@ -235,7 +238,7 @@ class Realtime:
         """Return the most viewed themes, or None when not to be relied on."""
         async with self.calling("zrevrange") as client:
             pipe = client.pipeline(transaction=False)
-            pipe.get(keys.EPOCH)
+            pipe.mget([keys.EPOCH])
             pipe.zrevrange(keys.THEMES, 0, limit - 1, withscores=True)
             replies = await pipe.execute(raise_on_error=False)
         if not self._relied_on(replies):
@@ -261,11 +264,18 @@ class Realtime:
 
 def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:
     """Queue the commands that bring Redis up to `totals`."""
+    names: list[str] = []
+    values: list[int] = []
     for period, start, events, letters in totals.periods:
         ttl = keys.ttl_seconds(period, start, today)
         if ttl > 0:
-            pipe.eval(SET_MAX, 1, keys.stat(period, start, keys.TOTAL_EVENTS), events, ttl)
-            pipe.eval(SET_MAX, 1, keys.stat(period, start, keys.LETTERS), letters, ttl)
+            names += (
+                keys.stat(period, start, keys.TOTAL_EVENTS),
+                keys.stat(period, start, keys.LETTERS),
+            )
+            values += events, ttl, letters, ttl
+    if names:
+        pipe.eval(SET_MAX, len(names), *names, *values)
     for day, visitors in totals.visitors_by_day.items():
         members = [str(visitor) for visitor in visitors]
         for period in Period:
@@ -285,8 +295,7 @@ def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:
 
 
 def _read_snapshot(pipe: Pipeline, now: dt.datetime, today: dt.date) -> None:
-    pipe.get(keys.EPOCH)
+    counters = [keys.stat(Period.DAY, today, name) for name in (keys.TOTAL_EVENTS, keys.LETTERS)]
+    pipe.mget([keys.EPOCH, *counters])
     pipe.zcount(keys.ACTIVE, f"({now.timestamp() - keys.ACTIVE_SECONDS}", "+inf")
     pipe.pfcount(keys.unique_visitors(Period.DAY, today))
-    pipe.get(keys.stat(Period.DAY, today, keys.TOTAL_EVENTS))
-    pipe.get(keys.stat(Period.DAY, today, keys.LETTERS))
