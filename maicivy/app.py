@@ -12,6 +12,7 @@ from maicivy.background.hub import Hub
 from maicivy.background.keeper import keep_mirror, rotate_keys
 from maicivy.background.tasks import Supervisor
 from maicivy.ingest.identity import Identifier
+from maicivy.ingest.ledger import Ledger
 from maicivy.ingest.limiter import RateLimiter
 from maicivy.ingest.visitor import Keyring
 from maicivy.ingest.writer import Writer
@@ -37,6 +38,7 @@ def create_app(
     app[keys.CONFIG] = config
     app[keys.CLOCK] = clock
     app[keys.METRICS] = Metrics()
+    app[keys.LEDGER] = Ledger(app[keys.METRICS], clock())
     app[keys.SOCKETS] = set()
     app.add_routes(routes(config))
 
@@ -76,6 +78,7 @@ async def _build(app: web.Application, stores: Stores) -> None:
         partitions=stores.partitions,
         realtime=stores.realtime,
         metrics=metrics,
+        ledger=app[keys.LEDGER],
         clock=clock,
         queue_size=config.queue_size,
         batch_size=config.batch_size,
@@ -104,7 +107,8 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     tasks.start("subscription", lambda: hub.run_subscription(stores.patient_redis))
     tasks.start("heartbeat", hub.run_heartbeat)
     tasks.start(
-        "rotation", lambda: rotate_keys(app[keys.ADDRESSES], stores.partitions, clock, zone)
+        "rotation",
+        lambda: rotate_keys(app[keys.ADDRESSES], stores.partitions, stores.postgres, clock, zone),
     )
     tasks.start("cleanup", app[keys.CLEANUP].run)
     try:

@@ -123,6 +123,9 @@ class Metrics:
 
     def _ingest_metrics(self, new: _Registrar) -> None:
         """Make the operator's metrics of the way in."""
+        self.events_received = new.counter(
+            "events_received_total", "Events that came in, whatever became of them."
+        )
         self.events_dropped = new.counter(
             "events_dropped_total", "Events not stored, by reason.", "reason"
         )

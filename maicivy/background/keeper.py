@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from maicivy.errors import StorageUnavailable
 from maicivy.logs import fields
 from maicivy.periods import local_day
+from maicivy.storage.event_keys import forget_event_keys
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from maicivy.storage.addresses import AddressKeys
     from maicivy.storage.mirror import Mirror
     from maicivy.storage.partitions import Partitions
+    from maicivy.storage.postgres import Postgres
     from maicivy.storage.realtime import Realtime
 
 log = logging.getLogger(__name__)
@@ -48,13 +50,18 @@ async def keep_mirror(mirror: Mirror, realtime: Realtime) -> None:
 
 
 async def rotate_keys(
-    addresses: AddressKeys, partitions: Partitions, clock: Clock, zone: ZoneInfo
+    addresses: AddressKeys,
+    partitions: Partitions,
+    postgres: Postgres,
+    clock: Clock,
+    zone: ZoneInfo,
 ) -> None:
-    """Have tomorrow's address key and next week's partitions in time; forget yesterday's key."""
+    """Have tomorrow's address key and next week's partitions in time; forget yesterday's keys."""
     while True:
         try:
             await addresses.rotate(local_day(clock(), zone))
             await partitions.ensure_ahead(clock())
+            await forget_event_keys(postgres, clock())
         except StorageUnavailable as error:
             log.warning("keys and partitions not prepared", extra=fields(error=str(error)))
         await asyncio.sleep(ROTATE_SECONDS)

@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Stored:
-    """What a commit did: the totals for Redis, and how many visitors and events were new."""
+    """What a commit did.
+
+    The totals for Redis; the events that are rows now, of which `new_events` were none before;
+    how many visitors were new.
+    """
 
     totals: Totals = field(default_factory=Totals)
+    events: Sequence[Event] = ()
     new_visitors: int = 0
     new_events: int = 0
 
 
 def batch_arguments(events: Sequence[Event]) -> list[list[Any]]:
-    """Return the 19 arrays of `insert_batch`: 11 of events, then 8 of visitors."""
-    return [*_columns(map(_event_row, events), 11), *_columns(_visitor_rows(events), 8)]
+    """Return the 20 arrays of `insert_batch`: 12 of events, then 8 of visitors."""
+    return [*_columns(map(_event_row, events), 12), *_columns(_visitor_rows(events), 8)]
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
@@ -50,6 +55,7 @@ def _event_row(event: Event) -> tuple[Any, ...]:
         event.day,
         event.letter_type,
         event.theme,
+        event.event_id,
     )
 
 
@@ -67,8 +73,8 @@ def _visitor_rows(events: Sequence[Event]) -> list[tuple[Any, ...]]:
 
 
 def read_reply(rows: Sequence[Record], events: Sequence[Event]) -> Stored:
-    """Return what the reply of `insert_batch` says of the batch `events`."""
-    stored = Stored()
+    """Return what the reply of `insert_batch` says of `events`, which are rows now."""
+    stored = Stored(events=events)
     for row in rows:
         if row["kind"] == "period":
             period = Period(row["name"])

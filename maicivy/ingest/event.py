@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import re
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +15,6 @@ from maicivy.periods import format_instant, local_day, uuid7
 
 if TYPE_CHECKING:
     import datetime as dt
-    import uuid
     from zoneinfo import ZoneInfo
 
     from maicivy.ingest.visitor import Visitor
@@ -24,6 +23,7 @@ MAX_URL_LENGTH = 500
 MAX_SESSION_DURATION = 2**31 - 1
 LETTER_TYPES = ("motivation", "anti_motivation")
 EVENT_TYPE = r"[A-Za-z][A-Za-z0-9_.:-]{0,49}"
+EVENT_ID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 THEME = r"[a-z0-9][a-z0-9_-]{0,49}"
 # A path, or a URL that leads to a page and not to a script; browsers skip spaces in front, and read
 # a backslash as a slash. Two slashes would lead to another host.
@@ -33,6 +33,7 @@ URL = (
 )
 
 _EVENT_TYPE = re.compile(EVENT_TYPE)
+_EVENT_ID = re.compile(EVENT_ID)
 _THEME = re.compile(THEME)
 _URL = re.compile(URL)
 _SAME_AS = {
@@ -40,17 +41,6 @@ _SAME_AS = {
     "letter_generated": "letter_generate",
     "pdf_downloaded": "pdf_download",
 }
-
-
-class DropReason(enum.StrEnum):
-    """Why an event was not stored; the closed list behind `maicivy_events_dropped_total`."""
-
-    OPT_OUT = "opt_out"
-    BOT = "bot"
-    RATE_LIMITED = "rate_limited"
-    QUEUE_FULL = "queue_full"
-    UNAVAILABLE = "database_unavailable"
-    REFUSED = "refused_by_database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +53,15 @@ class Fields:
     referrer: str | None = None
     session_duration: int = 0
     letter_type: str | None = None
+    event_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One row of `analytics_events`, and what the rollups count it as.
 
-    `data` is JSON text; `day` is the local day of `created_at`.
+    `data` is JSON text; `day` is the local day of `created_at`; `event_id` is the client's own name
+    for it, if it gave one.
     """
 
     id: uuid.UUID
@@ -83,6 +75,7 @@ class Event:
     day: dt.date
     letter_type: str | None
     theme: str | None
+    event_id: uuid.UUID | None
 
     def message(self) -> str:
         """Return the event as the live feed publishes it (JSON)."""
@@ -112,6 +105,7 @@ def check_fields(
         referrer=_url(body, "referrer") or referer_of(referer),
         session_duration=_duration(body),
         letter_type=_letter_type(data or {}) if event_type == "letter_generate" else None,
+        event_id=_event_id(body),
     )
 
 
@@ -140,6 +134,7 @@ def make_event(fields: Fields, visitor: Visitor, created_at: dt.datetime, zone: 
         day=local_day(created_at, zone),
         letter_type=fields.letter_type,
         theme=viewed_theme(fields),
+        event_id=fields.event_id,
     )
 
 
@@ -185,6 +180,15 @@ def _event_type(body: dict[str, Any]) -> str:
             "must be 1 to 50 characters: a letter, then letters, digits or any of _ . : -",
         )
     return _SAME_AS.get(value, value)
+
+
+def _event_id(body: dict[str, Any]) -> uuid.UUID | None:
+    value = body.get("event_id")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _EVENT_ID.fullmatch(value):
+        raise _invalid("event_id", "must be a UUID such as 0190a6f2-7b1c-7def-8a6b-0123456789ab")
+    return uuid.UUID(value)
 
 
 def _data(body: dict[str, Any]) -> dict[str, Any] | None:

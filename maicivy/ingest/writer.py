@@ -10,21 +10,22 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import datetime as dt
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from maicivy.errors import InvalidRequest, NotTried, StorageUnavailable, Unavailable
-from maicivy.ingest.batch import Stored, batch_arguments, read_reply
-from maicivy.ingest.event import DropReason, path_of
+from maicivy.ingest.commit import Committer
+from maicivy.ingest.ledger import DropReason
 from maicivy.logs import fields
-from maicivy.storage.postgres import CONTENT_REFUSED, NO_PARTITION, describe_error
+from maicivy.storage.postgres import CONTENT_REFUSED, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from maicivy.ingest.batch import Stored
     from maicivy.ingest.event import Event
+    from maicivy.ingest.ledger import Ledger
     from maicivy.metrics import Metrics
     from maicivy.periods import Clock
     from maicivy.storage.partitions import Partitions
@@ -39,20 +40,24 @@ PROBE_PAUSE_SECONDS = 0.25
 
 
 class _Waiting:
-    """An event in the queue, and the future of whoever waits for it, if anybody does."""
+    """An event in the queue, and the future of whoever waits for it, if anybody does.
 
-    __slots__ = ("event", "future")
+    `ended` says that its way is over and entered in the ledger.
+    """
 
-    def __init__(self, event: Event, future: asyncio.Future[None] | None) -> None:
+    __slots__ = ("ended", "event", "future")
+
+    def __init__(self, event: Event, future: asyncio.Future[bool] | None) -> None:
         self.event = event
         self.future = future
+        self.ended = False
 
-    def settle(self, error: Exception | None = None) -> None:
-        if self.future is None or self.future.done():
-            return
-        if error is None:
-            self.future.set_result(None)
-        else:
+    def answer(self, *, is_new: bool) -> None:
+        if self.future is not None and not self.future.done():
+            self.future.set_result(is_new)
+
+    def fail(self, error: Exception) -> None:
+        if self.future is not None and not self.future.done():
             self.future.set_exception(error)
 
 
@@ -69,6 +74,7 @@ class Writer:
         partitions: Partitions,
         realtime: Realtime,
         metrics: Metrics,
+        ledger: Ledger,
         clock: Clock,
         queue_size: int,
         batch_size: int,
@@ -76,9 +82,10 @@ class Writer:
         observe: Callable[[Snapshot], None],
     ) -> None:
         self._postgres = postgres
-        self._partitions = partitions
+        self._committer = Committer(postgres, partitions, realtime)
         self._realtime = realtime
         self._metrics = metrics
+        self._ledger = ledger
         self._clock = clock
         self._queue_size = queue_size
         self._batch_size = batch_size
@@ -96,16 +103,21 @@ class Writer:
         """Whether PostgreSQL takes events."""
         return self._available
 
-    async def store(self, event: Event) -> None:
-        """Return once `event` is durable and Redis refreshed; raises `Unavailable` within 8 s."""
+    async def store(self, event: Event) -> bool:
+        """Return once `event` is durable and Redis refreshed.
+
+        False says that an event with the same `event_id` had been stored before. Raises
+        `Unavailable` within 8 s; its code `in_doubt` says that the event may be stored all the
+        same.
+        """
         self._check_open()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._put(_Waiting(event, future))
         try:
             async with asyncio.timeout(STORE_DEADLINE_SECONDS):
-                await future
+                return await future
         except TimeoutError:
-            raise _unavailable("The event could not be stored in time") from None
+            raise _in_doubt() from None
 
     def offer(self, event: Event) -> None:
         """Take `event` without waiting; when it cannot be taken it is dropped and counted."""
@@ -132,10 +144,10 @@ class Writer:
 
     def _check_open(self) -> None:
         if self._closing or not self._available:
-            self._dropped(DropReason.UNAVAILABLE)
+            self._ledger.drop(DropReason.UNAVAILABLE)
             raise _unavailable("The database is not available")
         if len(self._queue) >= self._queue_size:
-            self._dropped(DropReason.QUEUE_FULL)
+            self._ledger.drop(DropReason.QUEUE_FULL)
             raise _unavailable("Too many events are waiting", code="queue_full")
 
     def _put(self, waiting: _Waiting) -> None:
@@ -165,20 +177,18 @@ class Writer:
             log.warning("PostgreSQL takes no events", extra=fields(error=str(error)))
             self._available = False
             self._metrics.database_up.set(0)
-            self._refuse(batch + self._take_all(), _unavailable("The database is not available"))
-            await self._until_available()
+            for waiting in batch:
+                waiting.fail(_in_doubt())
+            self._refuse(self._take_all(), _unavailable("The database is not available"))
+            await self._until_available([waiting for waiting in batch if not waiting.ended])
         finally:
-            self._refuse(
-                [waiting for waiting in batch if waiting.future and not waiting.future.done()],
-                _unavailable("The event could not be stored"),
-            )
+            self._refuse([waiting for waiting in batch if not waiting.ended], _in_doubt())
             self._metrics.flush_duration.observe(time.perf_counter() - started)
 
     async def _write(self, batch: list[_Waiting]) -> None:
         """Store a batch; one that PostgreSQL refuses is halved until the culprit is alone."""
-        events = [waiting.event for waiting in batch]
         try:
-            stored = await self._commit(events)
+            stored = await self._committer.commit([waiting.event for waiting in batch])
         except CONTENT_REFUSED as error:
             if len(batch) > 1:
                 middle = len(batch) // 2
@@ -186,40 +196,29 @@ class Writer:
                 await self._write(batch[middle:])
                 return
             log.exception("PostgreSQL refused an event", extra=fields(error=describe_error(error)))
-            self._dropped(DropReason.REFUSED)
-            batch[0].settle(InvalidRequest("The event cannot be stored.", code="event_refused"))
+            self._end(batch[0], DropReason.REFUSED)
+            batch[0].fail(InvalidRequest("The event cannot be stored.", code="event_refused"))
             return
-        await self._refresh(stored, events)
-        for waiting in batch:
-            waiting.settle()
-        self._count(stored, events)
+        self._metrics.batch_size.observe(len(batch))
+        await self._finish(batch, stored)
 
-    async def _commit(self, events: Sequence[Event]) -> Stored:
-        """Commit `events` in one statement, and try once more where that can help.
-
-        Events have their ids before they are sent, so a repeated statement stores and counts
-        nothing twice, even when the first one had been committed and only its reply was lost.
-        """
-        arguments = batch_arguments(events)
-        days = {event.created_at.astimezone(dt.UTC).date() for event in events}
+    async def _finish(self, batch: list[_Waiting], stored: Stored) -> None:
+        """Tell Redis, the ledger and those who wait what became of a batch."""
         try:
-            return await self._insert(days, arguments, events)
-        except (StorageUnavailable, NO_PARTITION):
-            self._partitions.forget()
-            stored = await self._insert(days, arguments, events)
-        if stored.new_events < len(events):
-            # The totals came with the lost reply: let Redis be filled in from the rollups.
-            self._realtime.distrust()
-        return stored
+            if stored.events:
+                await self._refresh(stored)
+        finally:
+            ids = {event.id for event in stored.events}
+            for waiting in batch:
+                is_row = waiting.event.id in ids
+                self._end(waiting, None if is_row else DropReason.DUPLICATE)
+                waiting.answer(is_new=is_row)
+            self._metrics.visitors.inc(stored.new_visitors)
+            for theme, views in stored.totals.themes:
+                self._metrics.set_theme_views(theme, views)
 
-    async def _insert(
-        self, days: set[dt.date], arguments: list[list[Any]], events: Sequence[Event]
-    ) -> Stored:
-        await self._partitions.ensure(days)
-        return read_reply(await self._postgres.write("insert_batch", *arguments), events)
-
-    async def _refresh(self, stored: Stored, events: Sequence[Event]) -> None:
-        messages = [event.message() for event in events]
+    async def _refresh(self, stored: Stored) -> None:
+        messages = [event.message() for event in stored.events]
         try:
             snapshot = await self._realtime.refresh(stored.totals, messages, self._clock())
         except StorageUnavailable as error:
@@ -230,40 +229,52 @@ class Writer:
         if snapshot is not None:
             self._observe(snapshot)
 
-    def _count(self, stored: Stored, events: Sequence[Event]) -> None:
-        metrics = self._metrics
-        metrics.batch_size.observe(len(events))
-        metrics.visitors.inc(stored.new_visitors)
-        for event in events:
-            metrics.events.labels(metrics.event_types(event.event_type)).inc()
-            if event.letter_type:
-                metrics.letters.labels(event.letter_type).inc()
-            if event.event_type == "page_view":
-                metrics.page_views.labels(metrics.paths(path_of(event.page_url or ""))).inc()
-            if event.theme:
-                metrics.count_theme_view(event.theme)
-        for theme, views in stored.totals.themes:
-            metrics.set_theme_views(theme, views)
+    async def _until_available(self, doubtful: list[_Waiting]) -> None:
+        """Ask PostgreSQL a few times a second until it answers; callers are refused meanwhile.
 
-    async def _until_available(self) -> None:
-        """Ask PostgreSQL a few times a second until it answers; callers are refused meanwhile."""
+        Its first answer says what became of the batch whose commit was never confirmed.
+        """
         while not self._closing:
             with contextlib.suppress(StorageUnavailable):
-                await self._postgres.write("ping")
+                await self._settle(doubtful)
                 break
             await asyncio.sleep(PROBE_PAUSE_SECONDS)
         self._available = True
         self._metrics.database_up.set(1)
         log.info("PostgreSQL takes events again")
 
-    def _refuse(self, waiting: list[_Waiting], error: Unavailable) -> None:
-        for one in waiting:
-            self._dropped(DropReason.UNAVAILABLE)
-            one.settle(error)
+    async def _settle(self, doubtful: list[_Waiting]) -> None:
+        await self._postgres.write("ping")
+        stored = await self._committer.look_up([waiting.event for waiting in doubtful])
+        ids = {event.id for event in stored.events}
+        for waiting in doubtful:
+            if waiting.event.id not in ids:
+                self._end(waiting, DropReason.UNAVAILABLE)
+        await self._finish([w for w in doubtful if not w.ended], stored)
 
-    def _dropped(self, reason: DropReason) -> None:
-        self._metrics.events_dropped.labels(reason).inc()
+    def _refuse(self, refused: list[_Waiting], error: Unavailable) -> None:
+        for waiting in refused:
+            self._end(waiting, DropReason.UNAVAILABLE)
+            waiting.fail(error)
+
+    def _end(self, waiting: _Waiting, reason: DropReason | None) -> None:
+        """Enter in the ledger that an event was stored, or why it was not."""
+        if waiting.ended:
+            return
+        waiting.ended = True
+        if reason is None:
+            self._ledger.store(waiting.event)
+        else:
+            self._ledger.drop(reason)
 
 
 def _unavailable(reason: str, code: str = "database_unavailable") -> Unavailable:
     return Unavailable(f"{reason}; try again soon.", code=code)
+
+
+def _in_doubt() -> Unavailable:
+    return Unavailable(
+        "The database did not confirm the event, which may be stored all the same; "
+        "sent again with the same event_id it is counted once.",
+        code="in_doubt",
+    )

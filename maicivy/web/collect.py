@@ -12,7 +12,8 @@ from aiohttp import web
 from maicivy.errors import BodyTooLarge, RateLimited, RequestTimeout, UnsupportedMediaType
 from maicivy.ingest.body import parse_object
 from maicivy.ingest.client import ClientKind
-from maicivy.ingest.event import DropReason, check_fields, make_event
+from maicivy.ingest.event import check_fields, make_event
+from maicivy.ingest.ledger import DropReason
 from maicivy.ingest.limiter import WINDOW_SECONDS
 from maicivy.ingest.visitor import limiter_id
 from maicivy.periods import local_day
@@ -23,13 +24,14 @@ from maicivy.web.keys import (
     CONFIG,
     EXTRA_HEADERS,
     IDENTIFIER,
+    LEDGER,
     LIMITER,
-    METRICS,
     WRITER,
 )
 
 if TYPE_CHECKING:
-    from maicivy.ingest.identity import ClientRequest
+    from maicivy.ingest.event import Event
+    from maicivy.ingest.identity import ClientRequest, Identity
     from maicivy.storage.realtime import Allowance
 
 MAX_BODY_BYTES = 16 * 1024
@@ -41,30 +43,44 @@ _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 
 async def post_event(request: web.Request) -> web.Response:
     """Store one event; 201 once it is durable, 202 when it is not to be tracked."""
+    app = request.app
+    app[LEDGER].receive()
+    with app[LEDGER].refusals():
+        checked = await _check(request)
+    if isinstance(checked, DropReason):
+        return _not_tracked(request, checked)
+    event, identity = checked
+    is_new = await app[WRITER].store(event)
+    response = web.json_response(
+        {"success": True, "message": "Event tracked successfully"}, status=201
+    )
+    if not is_new:
+        response.headers["Idempotent-Replayed"] = "true"
+    set_cookie(request, response, identity)
+    return response
+
+
+async def _check(request: web.Request) -> tuple[Event, Identity] | DropReason:
+    """Return the event that the request tells and whose it is, or why it is not to be tracked."""
     app, client = request.app, client_of(request)
     check_origin(request)
     if client.opted_out:
-        return _not_tracked(request, DropReason.OPT_OUT)
-    now = app[CLOCK]()
-    today = local_day(now, app[CONFIG].timezone)
+        return DropReason.OPT_OUT
+    now, zone = app[CLOCK](), app[CONFIG].timezone
+    today = local_day(now, zone)
     address_key = await app[ADDRESSES].load(today)
     await _check_rate(request, client, address_key)
     _check_headers(request)
     body = parse_object(await _read_body(request))
     fields = check_fields(body, _own_hosts(request), request.headers.get("Referer"))
     if client.facts.kind is ClientKind.BOT:
-        return _not_tracked(request, DropReason.BOT)
+        return DropReason.BOT
     identity = app[IDENTIFIER].identify(client, address_key, now, today)
-    await app[WRITER].store(make_event(fields, identity.visitor, now, app[CONFIG].timezone))
-    response = web.json_response(
-        {"success": True, "message": "Event tracked successfully"}, status=201
-    )
-    set_cookie(request, response, identity)
-    return response
+    return make_event(fields, identity.visitor, now, zone), identity
 
 
 def _not_tracked(request: web.Request, reason: DropReason) -> web.Response:
-    request.app[METRICS].events_dropped.labels(reason).inc()
+    request.app[LEDGER].drop(reason)
     return web.json_response(
         {"success": True, "message": "Not tracked", "reason": reason}, status=202
     )
@@ -77,7 +93,6 @@ async def _check_rate(request: web.Request, client: ClientRequest, address_key: 
     allowance = await limiter.take(limiter_id(address_key, client.address))
     request[EXTRA_HEADERS] = headers = rate_headers(allowance, limiter.limit)
     if not allowance.allowed:
-        request.app[METRICS].events_dropped.labels(DropReason.RATE_LIMITED).inc()
         raise RateLimited(
             f"More than {limiter.limit} events in a minute; try again later.",
             headers={"Retry-After": headers["X-RateLimit-Reset"]},

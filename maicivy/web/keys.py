@@ -11,6 +11,7 @@ from maicivy.background.hub import Hub
 from maicivy.background.tasks import Supervisor
 from maicivy.config import Config
 from maicivy.ingest.identity import Identifier
+from maicivy.ingest.ledger import Ledger
 from maicivy.ingest.limiter import RateLimiter
 from maicivy.ingest.visitor import Keyring
 from maicivy.ingest.writer import Writer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CONFIG = web.AppKey("CONFIG", Config)
 CLOCK: web.AppKey[Clock] = web.AppKey("CLOCK")
 METRICS = web.AppKey("METRICS", Metrics)
+LEDGER = web.AppKey("LEDGER", Ledger)
 SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
 STORES = web.AppKey("STORES", Stores)
 CLEANUP = web.AppKey("CLEANUP", Cleanup)

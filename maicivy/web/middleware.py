@@ -12,7 +12,8 @@ from aiohttp import web
 
 from maicivy.errors import ApiError, StorageUnavailable, Unavailable
 from maicivy.ingest.client import ClientKind
-from maicivy.ingest.event import DropReason, make_event, page_view
+from maicivy.ingest.event import make_event, page_view
+from maicivy.ingest.ledger import DropReason
 from maicivy.logs import fields
 from maicivy.periods import local_day
 from maicivy.web.client import allowed_origin, client_of, is_https, set_cookie
@@ -23,12 +24,16 @@ from maicivy.web.keys import (
     CONFIG,
     EXTRA_HEADERS,
     IDENTIFIER,
+    LEDGER,
     METRICS,
     WRITER,
 )
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
+
+    from maicivy.ingest.event import Event
+    from maicivy.ingest.identity import Identity
 
 log = logging.getLogger(__name__)
 
@@ -135,24 +140,33 @@ def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
 
 
 def _track_page(request: web.Request, response: web.StreamResponse) -> None:
+    app, ledger = request.app, request.app[LEDGER]
+    ledger.receive()
+    with ledger.refusals():
+        seen = _page_view(request)
+    if isinstance(seen, DropReason):
+        ledger.drop(seen)
+        return
+    event, identity = seen
+    app[WRITER].offer(event)
+    set_cookie(request, response, identity)
+
+
+def _page_view(request: web.Request) -> tuple[Event, Identity] | DropReason:
+    """Return the view of the page that was asked for and whose it is, or why it does not count."""
     app, client = request.app, client_of(request)
-    dropped = app[METRICS].events_dropped
     if client.opted_out:
-        dropped.labels(DropReason.OPT_OUT).inc()
-        return
+        return DropReason.OPT_OUT
     if client.facts.kind is not ClientKind.PERSON:
-        dropped.labels(DropReason.BOT).inc()
-        return
+        return DropReason.BOT
     now, zone = app[CLOCK](), app[CONFIG].timezone
     today = local_day(now, zone)
     address_key = app[ADDRESSES].get(today)
     if address_key is None:
-        dropped.labels(DropReason.UNAVAILABLE).inc()
-        return
+        return DropReason.UNAVAILABLE
     identity = app[IDENTIFIER].identify(client, address_key, now, today)
     view = page_view(request.path_qs, request.headers.get("Referer"))
-    app[WRITER].offer(make_event(view, identity.visitor, now, zone))
-    set_cookie(request, response, identity)
+    return make_event(view, identity.visitor, now, zone), identity
 
 
 def _put_headers(request: web.Request, response: web.StreamResponse) -> None:

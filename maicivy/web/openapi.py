@@ -178,7 +178,9 @@ def _place() -> Json:
 
 def _collect() -> Json:
     stored = json_answer(
-        "The event is durable and counted.", schemas.TRACKED, [*RATE_HEADERS, "Set-Cookie"]
+        "The event is durable and counted.",
+        schemas.TRACKED,
+        [*RATE_HEADERS, "Set-Cookie", "Idempotent-Replayed"],
     )
     ignored = json_answer("The event was not to be tracked.", schemas.NOT_TRACKED, RATE_HEADERS)
     kinds = ("application/json", "text/plain")
@@ -191,7 +193,9 @@ def _collect() -> Json:
             f" of at most {MAX_BODY_BYTES} bytes in UTF-8, not compressed, without duplicate keys,"
             f" sent within {BODY_SECONDS:.0f} s;"
             " labelled `text/plain`, or not labelled, it is read just the same, so that"
-            " `navigator.sendBeacon` works."
+            " `navigator.sendBeacon` works. After a 503 with the code `in_doubt` the event may be"
+            " stored all the same: send it again with the `event_id` that it had, and it is counted"
+            " once."
         ),
         "operationId": "post_event",
         "parameters": [
@@ -220,7 +224,7 @@ _COLLECT_CODES = {
     413: ["body_too_large"],
     415: ["unsupported_media_type", "unsupported_charset", "unsupported_coding"],
     429: ["rate_limited"],
-    503: ["unavailable", "queue_full", "database_unavailable"],
+    503: ["unavailable", "queue_full", "database_unavailable", "in_doubt"],
 }
 
 
@@ -247,6 +251,12 @@ def _operation() -> Json:
                 "200": json_answer("All is well.", well, ["Cache-Control"]),
                 "503": json_answer("Something is down.", ill, ["Cache-Control"]),
             },
+        ),
+        f"{ANALYTICS}/ledger": _get(
+            "operation",
+            "get_ledger",
+            "What came in since the start, and what became of it",
+            {"200": json_answer("The sums.", schemas.answer(schemas.LEDGER), ["Cache-Control"])},
         ),
         "/metrics": _get("operation", "get_metrics", "Metrics for Prometheus", {"200": exposition}),
     }

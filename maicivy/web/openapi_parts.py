@@ -76,6 +76,7 @@ HEADERS: Json = {
     ),
     "Location": _header("Where to go.", schemas.STRING, required=True),
     "Set-Cookie": _header("The session of a new visitor.", schemas.STRING),
+    "Idempotent-Replayed": _header("`true`: it had been stored before.", {"const": "true"}),
     "Retry-After": _header("Seconds to wait.", _NUMBER | {"minimum": 1}, required=True),
     "RateLimit-Policy": _header("The limit and its window; none when it is off.", schemas.STRING),
     "RateLimit": _header("What is left; none when the limit is off.", schemas.STRING),

@@ -9,8 +9,9 @@ from aiohttp import web
 
 from maicivy.errors import StorageUnavailable
 from maicivy.web.files import STATIC_FOLDER, file_response
-from maicivy.web.keys import CONFIG, METRICS, POSTGRES, REALTIME, SUPERVISOR, WRITER
+from maicivy.web.keys import CONFIG, LEDGER, METRICS, POSTGRES, REALTIME, SUPERVISOR, WRITER
 from maicivy.web.openapi import document
+from maicivy.web.reports import answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -55,6 +56,11 @@ async def _answers(question: Awaitable[object]) -> bool:
     except (StorageUnavailable, TimeoutError):
         return False
     return True
+
+
+async def get_ledger(request: web.Request) -> web.Response:
+    """Answer `GET /ledger`: what came in since the start, and what became of it."""
+    return answer(request.app[LEDGER].summary())
 
 
 async def get_metrics(request: web.Request) -> web.Response:

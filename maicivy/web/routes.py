@@ -31,6 +31,7 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
         web.get(f"{BASE}/letters", reports.get_letters),
         web.get(f"{BASE}/timeline", reports.get_timeline),
         web.get(f"{BASE}/heatmap", reports.get_heatmap),
+        web.get(f"{BASE}/ledger", ops.get_ledger),
         web.post(f"{BASE}/event", collect.post_event),
         web.get("/ws/analytics", live.websocket, allow_head=False),
         web.get("/health", ops.get_health),

@@ -6,14 +6,15 @@ from typing import Any
 
 from maicivy.ingest.body import MAX_DEPTH, MAX_INTEGER, MAX_KEYS
 from maicivy.ingest.event import (
+    EVENT_ID,
     EVENT_TYPE,
     LETTER_TYPES,
     MAX_SESSION_DURATION,
     MAX_URL_LENGTH,
     THEME,
     URL,
-    DropReason,
 )
+from maicivy.ingest.ledger import DropReason
 from maicivy.periods import Period
 from maicivy.web.params import MAX_TEXT_LENGTH, TEXT
 
@@ -149,6 +150,21 @@ NOT_TRACKED = object_of(
     message={"const": "Not tracked"},
     reason={"enum": [DropReason.OPT_OUT.value, DropReason.BOT.value]},
 )
+LEDGER = object_of(
+    since={"type": "string", "format": "date-time", "description": "When this process began."},
+    received=COUNT,
+    stored=COUNT,
+    duplicate=COUNT | {"description": "Sent again with the same `event_id`."},
+    bot=COUNT,
+    opted_out=COUNT,
+    rate_limited=COUNT,
+    invalid=COUNT,
+    refused=COUNT | {"description": "The queue was full or the database did not take it."},
+    pending=COUNT | {"description": "Not decided yet."},
+    refused_by_reason=object_of(
+        queue_full=COUNT, database_unavailable=COUNT, refused_by_database=COUNT
+    ),
+)
 HEALTH = object_of(status={"const": "ok"}, services=object_of(api={"const": "up"}))
 
 
@@ -203,6 +219,12 @@ def event() -> Json:
             "type": ["integer", "null"],
             "minimum": 0,
             "maximum": MAX_SESSION_DURATION,
+        },
+        "event_id": {
+            "type": ["string", "null"],
+            "pattern": f"^{EVENT_ID}$",
+            "description": "Your own name for the event, a UUID: sent twice within a day, it is"
+            " stored and counted once.",
         },
     }
     example = {"button": "cta", "x": 450, "y": 200}

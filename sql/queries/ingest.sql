@@ -1,27 +1,41 @@
 -- name: insert_batch
 -- Store one batch and count it, in one round trip. Visitor and rollup rows are locked in sorted
 -- order, so that two writers never deadlock. Events that are already stored are not counted
--- again, so the statement can be repeated after a lost reply. Returns the new absolute values:
+-- again, so the statement can be repeated after a lost reply; of those with the same `event_id` the
+-- first one alone is stored. Returns the new absolute values:
 -- (kind, name, day, a, b) with kind `period` (events, letters), `theme` (views, -) and
 -- `visitors` (seen for the first time, events stored).
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::text[], $6::text[],
-        $7::integer[], $8::timestamptz[], $9::date[], $10::text[], $11::text[]
+        $7::integer[], $8::timestamptz[], $9::date[], $10::text[], $11::text[], $12::uuid[]
     ) AS t (
         id, visitor_id, event_type, event_data, page_url, referrer,
-        session_duration, created_at, day, letter_type, theme
+        session_duration, created_at, day, letter_type, theme, event_id
     )
+),
+named AS (
+    INSERT INTO event_keys (event_id, id, seen_at)
+    SELECT DISTINCT ON (event_id) event_id, id, created_at
+    FROM input
+    WHERE event_id IS NOT NULL
+    ORDER BY event_id, created_at, id
+    ON CONFLICT DO NOTHING
+    RETURNING id
+),
+fresh AS MATERIALIZED (
+    SELECT * FROM input WHERE event_id IS NULL OR id IN (SELECT id FROM named)
 ),
 seen AS (
     INSERT INTO visitors AS v
         (id, ip_hash, browser, os, device, language, first_visit, last_visit)
     SELECT *
     FROM unnest(
-        $12::uuid[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
-        $18::timestamptz[], $19::timestamptz[]
+        $13::uuid[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[],
+        $19::timestamptz[], $20::timestamptz[]
     ) AS u (id, ip_hash, browser, os, device, language, first_visit, last_visit)
+    WHERE u.id IN (SELECT visitor_id FROM fresh)
     ORDER BY u.id
     ON CONFLICT (id) DO UPDATE SET
         ip_hash = excluded.ip_hash,
@@ -40,7 +54,7 @@ stored AS (
          session_duration, created_at, updated_at)
     SELECT id, visitor_id, event_type, event_data, page_url, referrer,
            session_duration, created_at, created_at
-    FROM input
+    FROM fresh
     ORDER BY created_at, id
     ON CONFLICT DO NOTHING
     RETURNING created_at, id
@@ -91,6 +105,27 @@ SELECT 'theme', theme, NULL, views, 0 FROM themes
 UNION ALL
 SELECT 'visitors', NULL, NULL,
        (SELECT count(*) FROM seen WHERE is_new), (SELECT count(*) FROM stored);
+
+-- name: select_event_keys
+-- Which event came first under each of these names.
+SELECT event_id, id FROM event_keys WHERE event_id = ANY($1::uuid[]);
+
+-- name: select_stored
+-- Which of these events (ids, instants) are rows.
+SELECT e.id
+FROM unnest($1::uuid[], $2::timestamptz[]) AS t (id, created_at)
+JOIN analytics_events AS e USING (created_at, id);
+
+-- name: forget_event_keys
+-- Delete one bite of the names that were given before $1.
+WITH old AS (
+    SELECT event_id FROM event_keys WHERE seen_at < $1 ORDER BY seen_at LIMIT $2
+    FOR UPDATE SKIP LOCKED
+),
+deleted AS (
+    DELETE FROM event_keys AS k USING old WHERE k.event_id = old.event_id RETURNING 1
+)
+SELECT count(*) FROM deleted;
 
 -- name: ping
 -- Prove that the database answers.

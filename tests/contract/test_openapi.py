@@ -82,7 +82,7 @@ def test_every_operation_says_what_can_go_wrong() -> None:
     for path, item in whole["paths"].items():
         for operation in item.values():
             identities.append(operation["operationId"])
-            if path.startswith("/api/"):
+            if path.startswith("/api/") and not path.endswith("/ledger"):  # answered from memory
                 assert "503" in operation["responses"], path
     assert len(set(identities)) == len(identities)
     event = whole["paths"]["/api/v1/analytics/event"]["post"]["responses"]

@@ -14,10 +14,12 @@ import pytest
 from maicivy.errors import InvalidRequest, StorageUnavailable, Unavailable
 from maicivy.ingest.batch import batch_arguments
 from maicivy.ingest.event import Event, Fields, make_event
+from maicivy.ingest.ledger import Ledger
 from maicivy.ingest.visitor import Visitor
 from maicivy.ingest.writer import Writer
 from maicivy.metrics import Metrics
 from maicivy.periods import Period, utc_now
+from maicivy.storage.event_keys import forget_event_keys
 from maicivy.storage.stores import Stores, open_stores
 from tests.conftest import Database, FakeClock, Urls, until
 
@@ -47,11 +49,13 @@ class Bench:
     def __init__(self, stores: Stores, metrics: Metrics, clock: FakeClock) -> None:
         self.stores, self.metrics = stores, metrics
         self.delivered: list[str] = []
+        self.ledger = Ledger(metrics, clock())
         self.writer = Writer(
             postgres=stores.postgres,
             partitions=stores.partitions,
             realtime=stores.realtime,
             metrics=metrics,
+            ledger=self.ledger,
             clock=clock,
             queue_size=50,
             batch_size=20,
@@ -95,7 +99,7 @@ async def test_one_poisonous_event_fails_alone(bench: Bench, database: Database)
         *(bench.writer.store(one) for one in events), return_exceptions=True
     )
     assert isinstance(results.pop(7), InvalidRequest)
-    assert results == [None] * 15
+    assert results == [True] * 15
     assert await database.fetchval("SELECT count(*) FROM analytics_events") == 15
     assert bench.dropped("refused_by_database") == 1
 
@@ -136,6 +140,89 @@ async def test_a_lost_reply_is_no_lost_event(
     assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
     assert await database.fetchval("SELECT sum(events) FROM rollup_events") == 1
     assert not bench.stores.realtime.trusted
+
+
+async def test_what_was_in_doubt_is_entered_as_it_was(
+    bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = bench.stores.postgres.write
+
+    async def lose_replies(name: str, *values: Any) -> Any:
+        if name == "insert_batch":
+            await write(name, *values)
+        raise StorageUnavailable("the reply was lost")
+
+    monkeypatch.setattr(bench.stores.postgres, "write", lose_replies)
+    with pytest.raises(Unavailable) as caught:
+        await bench.writer.store(event("doubtful"))
+    assert caught.value.code == "in_doubt"
+    assert bench.ledger.summary()["stored"] == 0
+    monkeypatch.setattr(bench.stores.postgres, "write", write)
+    await until(lambda: bench.writer.available)
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
+    summary = bench.ledger.summary()
+    assert (summary["stored"], summary["refused"]) == (1, 0)
+    assert not bench.stores.realtime.trusted
+
+
+async def test_an_event_id_is_stored_once(bench: Bench, database: Database) -> None:
+    name = uuid.uuid4()
+    one, two, three = (event("named", number=n, event_id=name) for n in (1, 2, 3))
+    assert await bench.writer.store(one)
+    assert not await bench.writer.store(two)
+    again, other = uuid.uuid4(), event("named", event_id=uuid.uuid4())
+    pair = [event("named", event_id=again), event("named", event_id=again)]
+    results = await asyncio.gather(*(bench.writer.store(each) for each in (three, *pair, other)))
+    assert sorted(results) == [False, False, True, True]
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 3
+    assert await database.fetchval("SELECT sum(events) FROM rollup_events") == 3
+    assert await database.fetchval("SELECT count(*) FROM visitors") == 1  # of the stored ones
+    summary = bench.ledger.summary()
+    assert (summary["stored"], summary["duplicate"]) == (3, 3)
+
+
+async def test_an_event_id_is_stored_once_across_writers(bench: Bench, database: Database) -> None:
+    names = [uuid.uuid4() for _ in range(60)]
+
+    async def write(order: list[uuid.UUID]) -> int:
+        stored = 0
+        for start in range(0, len(order), 20):
+            batch = [event("named", event_id=name) for name in order[start : start + 20]]
+            stored += (await bench.writer._committer.commit(batch)).new_events
+        return stored
+
+    stored = await asyncio.gather(write(names), write(names[::-1]), write(names[30:] + names[:30]))
+    assert sum(stored) == 60
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 60
+
+
+async def test_a_lost_reply_makes_no_duplicates(
+    bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = bench.stores.postgres.write
+    lost: list[str] = []
+
+    async def lose_first_reply(name: str, *values: Any) -> Any:
+        rows = await write(name, *values)
+        if name == "insert_batch" and not lost:
+            lost.append(name)
+            raise StorageUnavailable("the reply was lost")
+        return rows
+
+    monkeypatch.setattr(bench.stores.postgres, "write", lose_first_reply)
+    assert await bench.writer.store(event("named", event_id=uuid.uuid4()))
+    assert lost
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
+    assert bench.ledger.summary()["duplicate"] == 0
+
+
+async def test_names_are_forgotten_after_a_day(bench: Bench, database: Database) -> None:
+    name = uuid.uuid4()
+    assert await bench.writer.store(event("named", event_id=name))
+    await forget_event_keys(bench.stores.postgres, utc_now() + dt.timedelta(hours=23))
+    assert not await bench.writer.store(event("named", event_id=name))
+    await forget_event_keys(bench.stores.postgres, utc_now() + dt.timedelta(hours=25))
+    assert await database.fetchval("SELECT count(*) FROM event_keys") == 0
 
 
 async def test_a_full_queue_refuses_at_once(
@@ -179,9 +266,10 @@ async def test_a_database_that_goes_away_is_noticed_and_found_again(
     with pytest.raises(Unavailable):
         await asyncio.wait_for(bench.writer.store(event()), 0.1)
     bench.writer.offer(event())
-    assert bench.dropped("database_unavailable") == 3
+    assert bench.dropped("database_unavailable") == 2  # what became of the first is not known yet
     monkeypatch.setattr(bench.stores.postgres, "write", write)
     await until(lambda: bench.writer.available)
+    assert bench.dropped("database_unavailable") == 3
     await bench.writer.store(event())
     assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
 
