@@ -21,7 +21,7 @@ from maicivy.periods import Clock, local_day, utc_now
 from maicivy.reports.source import Source
 from maicivy.storage.addresses import AddressKeys
 from maicivy.storage.stores import Stores, open_stores
-from maicivy.web import keys, live, ops
+from maicivy.web import collect, keys, live, ops
 from maicivy.web.routes import MIDDLEWARES, routes
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def create_app(
     app[keys.METRICS] = Metrics()
     app[keys.LEDGER] = Ledger(app[keys.METRICS], clock())
     app[keys.SOCKETS] = set()
+    app[keys.BODIES] = set()
     app.add_routes(routes(config))
 
     @contextlib.asynccontextmanager
@@ -53,6 +54,7 @@ def create_app(
     app.cleanup_ctx.append(background)
     if config.metrics_port is not None:
         app.cleanup_ctx.append(metrics_port)
+    app.on_shutdown.append(collect.stop_waiting)
     app.on_shutdown.append(live.close_all)
     return app
 

@@ -6,6 +6,7 @@ A label value that comes from outside passes through a `BoundedLabel` first.
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import time
 from contextlib import contextmanager
@@ -29,6 +30,13 @@ CLEANUP_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 1800)
 
 # `_created` series are no metric of ours; the library has one switch for the whole process.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+def _count_tasks() -> float:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # asked from outside the loop
+        return 0
 
 
 class BoundedLabel:
@@ -162,6 +170,9 @@ class Metrics:
         )
         self.cleanup_rows = new.counter(
             "cleanup_rows_total", "Rows that cleanup deleted, by table.", "table"
+        )
+        new.gauge("event_loop_tasks", "Tasks of the event loop that have not ended.").set_function(
+            _count_tasks
         )
         build = new.gauge(
             "build_info", "Always 1; the labels name the versions that run.", "version", "python"

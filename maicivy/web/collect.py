@@ -9,7 +9,13 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from maicivy.errors import BodyTooLarge, RateLimited, RequestTimeout, UnsupportedMediaType
+from maicivy.errors import (
+    BodyTooLarge,
+    RateLimited,
+    RequestTimeout,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from maicivy.ingest.body import parse_object
 from maicivy.ingest.client import ClientKind
 from maicivy.ingest.event import check_fields, make_event
@@ -20,6 +26,7 @@ from maicivy.periods import local_day
 from maicivy.web.client import check_origin, client_of, set_cookie
 from maicivy.web.keys import (
     ADDRESSES,
+    BODIES,
     CLOCK,
     CONFIG,
     EXTRA_HEADERS,
@@ -127,20 +134,33 @@ def _check_headers(request: web.Request) -> None:
         raise _too_large()
 
 
+async def stop_waiting(app: web.Application) -> None:
+    """Answer those whose bodies are not whole yet; aiohttp hears no more of them from now on."""
+    for limit in app[BODIES]:
+        limit.reschedule(asyncio.get_running_loop().time())
+    app[BODIES].clear()
+
+
 async def _read_body(request: web.Request) -> bytes:
     """Return the body, whole within 10 s and within 16 KiB."""
-    body = bytearray()
+    body, bodies = bytearray(), request.app[BODIES]
+    limit = asyncio.timeout(BODY_SECONDS)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with limit:
+            bodies.add(limit)
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
                     raise _too_large()
     except TimeoutError:
+        if limit not in bodies:
+            raise Unavailable("The server is stopping; try again soon.") from None
         raise RequestTimeout(
             f"The body did not arrive within {BODY_SECONDS:.0f} s.",
             headers={"Connection": "close"},
         ) from None
+    finally:
+        bodies.discard(limit)
     return bytes(body)
 
 

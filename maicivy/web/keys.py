@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -41,6 +42,7 @@ ADDRESSES = web.AppKey("ADDRESSES", AddressKeys)
 LIMITER = web.AppKey("LIMITER", RateLimiter)
 WRITER = web.AppKey("WRITER", Writer)
 HUB = web.AppKey("HUB", Hub)
+BODIES = web.AppKey("BODIES", set[asyncio.Timeout])
 SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])
 
 # Headers that the answer gets whatever becomes of the request.
