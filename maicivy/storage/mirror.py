@@ -41,6 +41,9 @@ CHUNK = 1000
 LATE_COMMIT = dt.timedelta(seconds=30)
 # A day is closed for good once nothing stamped in it can still be on its way.
 CLOSED_AFTER = dt.timedelta(hours=1)
+# Longer than from counting the active to finding them in Redis.
+NOBODY_FALLS_OUT = dt.timedelta(seconds=20)
+SETTLE_SECONDS = 0.3
 
 
 class Mirror:
@@ -78,7 +81,13 @@ class Mirror:
             if await self._ahead(now):
                 log.warning("Redis holds more than PostgreSQL and is filled anew")
                 found = b""
-            if self._complete_until is None or found != epoch or await self._lost_keys(now):
+            if (
+                self._complete_until is None
+                or found != epoch
+                or self._realtime.lost_keys
+                or await self._lost_keys(now)
+                or await self._fell_short(now)
+            ):
                 await self._refill(found, epoch, now)
             elif not self._realtime.trusted:
                 await self._fill_since(self._complete_until - LATE_COMMIT, now)
@@ -167,6 +176,19 @@ class Mirror:
             if row["events"]
         ]
         return bool(expected) and await self._client.exists(*expected) < len(expected)
+
+    async def _fell_short(self, now: dt.datetime) -> bool:
+        """Say whether the ranking or the active set lacks members that PostgreSQL has.
+
+        Redis is read a moment later and both only grow, so events under way cannot look like that.
+        """
+        since = now - dt.timedelta(seconds=keys.ACTIVE_SECONDS) + NOBODY_FALLS_OUT
+        themes = await self._postgres.fetch_value("count_themes", keys.MAX_THEMES)
+        active = await self._postgres.fetch_value("count_active_visitors", since)
+        await asyncio.sleep(SETTLE_SECONDS)
+        ranked = await self._client.zcard(keys.THEMES)
+        seen = await self._client.zcount(keys.ACTIVE, f"({since.timestamp()}", "+inf")
+        return bool(ranked < themes or seen < active)
 
     async def _refill(self, found: bytes | None, epoch: bytes, now: dt.datetime) -> None:
         started = asyncio.get_running_loop().time()

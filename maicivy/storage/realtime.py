@@ -125,6 +125,7 @@ class Realtime:
         self._zone = zone
         self._breaker = Breaker()
         self._missed = 0
+        self.lost_keys = False
         self.epoch: bytes | None = None
         self.trusted = False
         self.distrusted = asyncio.Event()
@@ -153,6 +154,7 @@ class Realtime:
         self.epoch = epoch
         if missed == self._missed:
             self.trusted = True
+            self.lost_keys = False
             self.distrusted.clear()
 
     @contextlib.asynccontextmanager
@@ -182,6 +184,8 @@ class Realtime:
         today = local_day(now, self._zone)
         async with self.calling("refresh") as client:
             pipe = client.pipeline(transaction=False)
+            expected = _expected_sketches(totals, today, len(messages))
+            pipe.exists(keys.EPOCH, *expected)
             write_totals(pipe, totals, today)
             for message in messages:
                 pipe.publish(keys.CHANNEL, message)
@@ -189,6 +193,10 @@ class Realtime:
             _read_snapshot(pipe, now, today)
             replies = await pipe.execute(raise_on_error=False)
         if any(isinstance(reply, Exception) for reply in replies[:writes]):
+            self.distrust()
+        elif replies[0] <= len(expected) and self.trusted:
+            # Somebody deleted keys of ours, and what was just written is all that they hold now.
+            self.lost_keys = True
             self.distrust()
         return self._snapshot(replies[writes:], now, today)
 
@@ -260,6 +268,15 @@ class Realtime:
                 await self._client.ping()
         except (RedisError, OSError, TimeoutError) as error:
             raise StorageUnavailable(type(error).__name__) from error
+
+
+def _expected_sketches(totals: Totals, today: dt.date, new_events: int) -> list[str]:
+    """Return the sketches that were there before, as their periods had earlier events."""
+    return [
+        keys.unique_visitors(period, start)
+        for period, start, events, _ in totals.periods
+        if events > new_events and keys.ttl_seconds(period, start, today) > 0
+    ]
 
 
 def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:

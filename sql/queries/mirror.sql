@@ -9,6 +9,10 @@ ORDER BY period, period_start;
 -- Visitors by their last visit, for the unique counts of open periods and the active set.
 SELECT id, last_visit FROM visitors WHERE last_visit >= $1;
 
+-- name: count_themes
+-- How many themes the ranking has, $1 at the most.
+SELECT count(*) FROM (SELECT 1 FROM theme_totals LIMIT $1) AS ranked;
+
 -- name: select_day_visitors
 -- The visitors of a closed day, from its rows ($1 inclusive to $2 exclusive).
 SELECT DISTINCT visitor_id FROM analytics_events WHERE created_at >= $1 AND created_at < $2;
