@@ -49,7 +49,7 @@ class Program:
         with self.log.open("a") as log:
             log.write("--- start\n")
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, str(ROOT / "run.py"), env=self.environment, stderr=log
+                *self.command(), env=self.environment, stderr=log
             )
         await until(self._serves, 40)
 
@@ -78,10 +78,14 @@ class Program:
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), 10)
 
+    def command(self, name: str = "serve") -> list[str]:
+        """Return the command line of one of its commands."""
+        return [sys.executable, str(ROOT / "run.py"), name]
+
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run another command of the program with the same settings."""
         return subprocess.run(
-            [sys.executable, ROOT / "run.py", command],
+            self.command(command),
             env=self.environment,
             capture_output=True,
             text=True,

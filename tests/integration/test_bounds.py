@@ -1,0 +1,65 @@
+"""One stuck dependency holds nobody up: every wait has a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from maicivy.web import keys
+from tests.conftest import API, Client, Database, get_data, send_event, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from maicivy.storage.postgres import Postgres
+
+
+@contextlib.asynccontextmanager
+async def stuck(postgres: Postgres, pool: str) -> AsyncIterator[None]:
+    """Have every connection of a pool asleep in PostgreSQL while the block runs."""
+    borrow = postgres.reading if pool == "reads" else postgres.writing
+    size = getattr(postgres, f"_{pool}").get_max_size()
+    asleep = 0
+
+    async def sleep() -> None:
+        nonlocal asleep
+        async with borrow() as connection:
+            asleep += 1
+            await connection.execute("SET LOCAL statement_timeout = 0; SELECT pg_sleep(60)")
+
+    tasks = [asyncio.create_task(sleep()) for _ in range(size)]
+    await until(lambda: asleep == size)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_stuck_reports_do_not_hold_events_up(client: Client, database: Database) -> None:
+    async with stuck(client.app[keys.POSTGRES], "reads"):
+        for _ in range(5):
+            await asyncio.wait_for(send_event(client), 2)
+        assert (await get_data(client, "realtime"))["total_events"] == 5
+        response = await asyncio.wait_for(client.get(f"{API}/timeline"), 6)
+        assert (response.status, (await response.json())["code"]) == (503, "unavailable")
+        assert "Retry-After" in response.headers
+    assert len(await get_data(client, "timeline")) == 5
+
+
+async def test_a_stuck_writer_is_answered_within_its_bound(client: Client) -> None:
+    await send_event(client)
+    async with stuck(client.app[keys.POSTGRES], "writes"):
+        post = client.post(f"{API}/event", json={"event_type": "x"})
+        response = await asyncio.wait_for(post, 9)
+        assert (response.status, (await response.json())["code"]) == (503, "in_doubt")
+        # who comes now does not wait any more
+        again = await asyncio.wait_for(client.post(f"{API}/event", json={"event_type": "x"}), 1)
+        assert (again.status, (await again.json())["code"]) == (503, "database_unavailable")
+        assert (await get_data(client, "realtime"))["total_events"] == 1
+        assert len(await get_data(client, "timeline")) == 1
+    await until(lambda: client.app[keys.WRITER].available)
+    await send_event(client)
+    assert (await get_data(client, "realtime"))["total_events"] == 2
