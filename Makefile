@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 MAICIVY_SITE_DIR ?= examples/site
 export MAICIVY_SITE_DIR
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint chaos sabotage audit bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,15 @@ lint: $(VENV)/.test ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+chaos: $(VENV)/.test ## break everything on purpose and judge; writes the table in docs/reliability.md
+	@env -u MAICIVY_SITE_DIR $(BIN)/python -m tests.chaos $(CHAOS)
+
+sabotage: $(VENV)/.test ## break the product, line by line, and see the tests turn red
+	@env -u MAICIVY_SITE_DIR $(BIN)/python -m tests.sabotage
+
+audit: $(VENV)/.audit ## ask the advisory databases about what is installed
+	$(BIN)/pip-audit --strict --skip-editable
 
 bench: $(VENV)/.test ## measure against a bare aiohttp handler
 	@env -u MAICIVY_SITE_DIR $(BIN)/python -m bench
@@ -43,3 +52,7 @@ $(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
 $(VENV)/.test: $(BIN)/python setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,test]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.audit: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]'
+	@touch $@
