@@ -69,6 +69,8 @@ def shown_default(setting: Setting) -> str:
         return NONE
     if isinstance(value, Path):
         return f"./{value}"
+    if isinstance(value, tuple):
+        return ",".join(value)
     return value.key if isinstance(value, ZoneInfo) else str(value)
 
 
