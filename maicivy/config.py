@@ -27,7 +27,7 @@ UTC = ZoneInfo("UTC")
 MAX_PORT = 65_535
 MIN_SECRET_LENGTH = 16
 # What a query parameter may be called to be listed, and to be found on the list.
-PARAMETER_NAME = r"[\w.~\[\]:-]{1,100}"
+PARAMETER_NAME = r"[\w.~\[\]-]{1,100}"
 QUERY_PARAMETERS = ("theme", "utm_*", "ref", "lang")
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; connect-src 'self'; object-src 'none'; "

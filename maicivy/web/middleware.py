@@ -128,8 +128,18 @@ async def site(request: web.Request, handler: Handler) -> web.StreamResponse:
     return file_response(file, request.app[CONFIG].content_security_policy)
 
 
+def _reword(response: web.HTTPExpectationFailed) -> None:
+    """Say what is wrong as `explain` does, which never sees it; aiohttp would quote the header."""
+    error = _error(response.status, "Expect can only be 100-continue.", "expectation_failed")
+    response.body = error.body
+    response.content_type = error.content_type
+    response.headers["Content-Length"] = str(error.content_length)
+
+
 async def guard(request: web.Request, response: web.StreamResponse) -> None:
     """Put the headers on that every answer has, those that aiohttp gives by itself included."""
+    if isinstance(response, web.HTTPExpectationFailed):
+        _reword(response)
     headers = response.headers
     headers["Server"] = "maicivy"
     headers["X-Content-Type-Options"] = "nosniff"
