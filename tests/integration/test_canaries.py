@@ -61,7 +61,7 @@ REFERRER = (
 )
 REPORTS = (
     "realtime", "stats?period=day", "stats?period=week", "stats?period=month",
-    "letters?period=day", "letters?period=month", "themes?limit=20", "heatmap",
+    "letters?period=day", "letters?period=month", "themes?limit=20", "heatmap", "ledger",
 )  # fmt: skip
 
 
@@ -237,6 +237,7 @@ async def plant_in_errors(planter: Planter) -> None:
         f'{{"event_type": "x", "event_data": "{text}"}}',
         f'{{"event_type": "x", "page_url": "javascript:{text}"}}',
         f'{{"event_type": "x", "session_duration": "{text}"}}',
+        f'{{"event_type": "x", "event_id": "{text}"}}',
         f'{{"event_type": "letter_generate", "event_data": {{"letter_type": "{text}"}}}}',
         f'{{"event_type": "x", "{text}": {{"a": NaN}}}}',
         f'{{"event_type": "x", "event_data": {{"a": "\\u0000 {text}"}}}}',
