@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+# The visits take a quarter of a minute, and more where the machine is busy.
+pytestmark = pytest.mark.timeout(300)
+
 API = "/api/v1/analytics"
 CONTROL, CONTROL_THEME, CONTROL_PAGE = "controlmarker4711", "controltheme4711", "/controlpage4711"
 REFERRER = (
