@@ -14,6 +14,7 @@ from maicivy.background.tasks import Supervisor
 from maicivy.ingest.identity import Identifier
 from maicivy.ingest.ledger import Ledger
 from maicivy.ingest.limiter import RateLimiter
+from maicivy.ingest.urls import QueryParameters
 from maicivy.ingest.visitor import Keyring
 from maicivy.ingest.writer import Writer
 from maicivy.metrics import Metrics
@@ -22,6 +23,7 @@ from maicivy.reports.source import Source
 from maicivy.storage.addresses import AddressKeys
 from maicivy.storage.stores import Stores, open_stores
 from maicivy.web import collect, keys, live, ops
+from maicivy.web.middleware import explain, guard
 from maicivy.web.routes import MIDDLEWARES, routes
 
 if TYPE_CHECKING:
@@ -35,8 +37,10 @@ def create_app(
 ) -> web.Application:
     """Return the application; it connects when it starts."""
     app = web.Application(middlewares=MIDDLEWARES)
+    app.on_response_prepare.append(guard)
     app[keys.CONFIG] = config
     app[keys.CLOCK] = clock
+    app[keys.PARAMETERS] = QueryParameters.of(config.query_parameters)
     app[keys.METRICS] = Metrics()
     app[keys.LEDGER] = Ledger(app[keys.METRICS], clock())
     app[keys.SOCKETS] = set()
@@ -124,7 +128,9 @@ async def background(app: web.Application) -> AsyncIterator[None]:
 async def metrics_port(app: web.Application) -> AsyncIterator[None]:
     """Serve `/metrics` on a port of its own."""
     config = app[keys.CONFIG]
-    side = web.Application()
+    side = web.Application(middlewares=[explain])
+    side.on_response_prepare.append(guard)
+    side[keys.CONFIG] = config
     side[keys.METRICS] = app[keys.METRICS]
     side.router.add_get("/metrics", ops.get_metrics)
     runner = web.AppRunner(side, access_log=None)

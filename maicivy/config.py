@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -25,6 +26,13 @@ T = TypeVar("T")
 UTC = ZoneInfo("UTC")
 MAX_PORT = 65_535
 MIN_SECRET_LENGTH = 16
+# What a query parameter may be called to be listed, and to be found on the list.
+PARAMETER_NAME = r"[\w.~\[\]-]{1,100}"
+QUERY_PARAMETERS = ("theme", "utm_*", "ref", "lang")
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' data:; connect-src 'self'; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
 
 
 def _integer(lowest: int, highest: int) -> Callable[[str], int]:
@@ -92,6 +100,24 @@ def _list_of(parse_one: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     return parse
 
 
+def _parameter(text: str) -> str:
+    if text != "*" and not re.fullmatch(rf"{PARAMETER_NAME}\*?", text):
+        raise ValueError(
+            "must be names separated by commas, each with or without a * at its end, or none"
+        )
+    return text
+
+
+def _parameters(text: str) -> tuple[str, ...]:
+    return () if text.lower() == "none" else _list_of(_parameter)(text)
+
+
+def _policy(text: str) -> str:
+    if not re.fullmatch(r"[\x20-\x2b\x2d-\x7e]+", text):
+        raise ValueError("must be one Content-Security-Policy of printable ASCII, or off")
+    return "" if text.lower() == "off" else text
+
+
 def _secret(text: str) -> str:
     if len(text) < MIN_SECRET_LENGTH:
         raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters")
@@ -144,6 +170,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAICIVY_PORT", _integer(1, MAX_PORT), 8080, "port to listen on"),
     Setting("MAICIVY_DATA_DIR", _path, Path("data"), "folder of the embedded servers"),
     Setting("MAICIVY_SITE_DIR", _directory, None, "folder of static pages to serve and track"),
+    Setting(
+        "MAICIVY_CONTENT_SECURITY_POLICY",
+        _policy,
+        CONTENT_SECURITY_POLICY,
+        "what browsers allow pages of the site to load; off leaves it to the pages",
+    ),
+    Setting(
+        "MAICIVY_QUERY_PARAMETERS",
+        _parameters,
+        QUERY_PARAMETERS,
+        "query parameters that are kept of page URLs; a * at the end of a name is any end",
+    ),
     Setting(
         "MAICIVY_SECRET_KEY",
         _secret,
@@ -211,6 +249,8 @@ class Config:
     port: int = 8080
     data_dir: Path = Path("data")
     site_dir: Path | None = None
+    content_security_policy: str = CONTENT_SECURITY_POLICY
+    query_parameters: tuple[str, ...] = QUERY_PARAMETERS
     secret_key: str | None = dataclasses.field(default=None, repr=False)
     timezone: ZoneInfo = UTC
     retention_days: int = 90

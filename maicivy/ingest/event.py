@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from maicivy.errors import InvalidRequest
-from maicivy.ingest.redact import redact_data, redact_url
+from maicivy.ingest.redact import redact_data, redact_url, redact_value
+from maicivy.ingest.urls import without_query
 from maicivy.periods import format_instant, local_day, uuid7
 
 if TYPE_CHECKING:
     import datetime as dt
     from zoneinfo import ZoneInfo
 
+    from maicivy.ingest.urls import QueryParameters
     from maicivy.ingest.visitor import Visitor
 
 MAX_URL_LENGTH = 500
@@ -45,7 +47,10 @@ _SAME_AS = {
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What a client said of an event, checked, normalised and redacted."""
+    """What a client said of an event, checked, normalised and redacted.
+
+    `theme` is the theme that the event is a view of, if it is one and the theme can be ranked.
+    """
 
     event_type: str
     data: dict[str, Any] | None = None
@@ -54,6 +59,7 @@ class Fields:
     session_duration: int = 0
     letter_type: str | None = None
     event_id: uuid.UUID | None = None
+    theme: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +95,51 @@ class Event:
 
 
 def check_fields(
-    body: dict[str, Any], own_hosts: frozenset[str], referer: str | None = None
+    body: dict[str, Any],
+    parameters: QueryParameters,
+    own_hosts: frozenset[str] = frozenset(),
+    referer: str | None = None,
 ) -> Fields:
     """Return the fields of a `POST /event` body; raises `InvalidRequest` naming the wrong one.
 
-    `own_hosts` are the hosts whose absolute page URLs are stored as paths; `referer` is the
-    header that stands in for an absent `referrer`.
+    `parameters` are those that a page URL keeps; `own_hosts` are the hosts whose absolute page URLs
+    are stored as paths; `referer` is the header that stands in for an absent `referrer`.
     """
     event_type = _event_type(body)
     data = _data(body)
+    clean = redact_data(data) if data is not None else None
+    url, referrer = _url(body, "page_url"), _url(body, "referrer")
     return Fields(
         event_type=event_type,
-        data=redact_data(data) if data is not None else None,
-        page_url=_own_path(_url(body, "page_url"), own_hosts),
-        referrer=_url(body, "referrer") or referer_of(referer),
+        data=clean,
+        page_url=_own_path(stored_url(url, parameters), own_hosts) if url else None,
+        referrer=_stored_referrer(referrer) if referrer else referer_of(referer),
         session_duration=_duration(body),
         letter_type=_letter_type(data or {}) if event_type == "letter_generate" else None,
         event_id=_event_id(body),
+        theme=viewed_theme(event_type, clean, url),
     )
 
 
-def page_view(path_and_query: str, referer: str | None) -> Fields:
+def page_view(path_and_query: str, parameters: QueryParameters, referer: str | None) -> Fields:
     """Return the fields of an automatic page view of `path_and_query`."""
-    url = redact_url(path_and_query)[:MAX_URL_LENGTH]
+    url = stored_url(path_and_query, parameters)
     data: dict[str, Any] = {"path": path_of(url)}
     theme = _theme_in_url(url)
     if theme:
         data["theme"] = theme
-    return Fields("page_view", redact_data(data), url, referer_of(referer))
+    return Fields(
+        "page_view",
+        redact_data(data),
+        url,
+        referer_of(referer),
+        theme=viewed_theme("page_view", None, path_and_query),
+    )
+
+
+def stored_url(url: str, parameters: QueryParameters) -> str:
+    """Return a page URL as it is stored: the kept parameters only, and those redacted."""
+    return redact_url(parameters.clean(url))[:MAX_URL_LENGTH]
 
 
 def make_event(fields: Fields, visitor: Visitor, created_at: dt.datetime, zone: ZoneInfo) -> Event:
@@ -133,20 +156,24 @@ def make_event(fields: Fields, visitor: Visitor, created_at: dt.datetime, zone: 
         created_at=created_at,
         day=local_day(created_at, zone),
         letter_type=fields.letter_type,
-        theme=viewed_theme(fields),
+        theme=fields.theme,
         event_id=fields.event_id,
     )
 
 
-def viewed_theme(fields: Fields) -> str | None:
-    """Return the theme that the event is a view of, if it is one and the theme can be ranked."""
-    url = fields.page_url or ""
-    is_view = fields.event_type == "cv_theme_change" or (
-        fields.event_type == "page_view" and (path_of(url) + "/").startswith("/cv/")
+def viewed_theme(event_type: str, data: dict[str, Any] | None, url: str | None) -> str | None:
+    """Return the theme that an event is a view of, if it is one and the theme can be ranked.
+
+    `data` is redacted; `url` is the page's whole URL, because a view is one of its theme whether or
+    not the parameter is kept.
+    """
+    url = url or ""
+    is_view = event_type == "cv_theme_change" or (
+        event_type == "page_view" and (path_of(url) + "/").startswith("/cv/")
     )
     if not is_view:
         return None
-    theme = (fields.data or {}).get("theme") or _theme_in_url(url)
+    theme = (data or {}).get("theme") or redact_value(_theme_in_url(url) or "")
     theme = theme.lower() if isinstance(theme, str) else ""
     return theme if _THEME.fullmatch(theme) else None
 
@@ -163,7 +190,7 @@ def referer_of(header: str | None) -> str | None:
     """Return a `Referer` header as it is stored; one that is no URL is as good as none."""
     if not header or len(header) > MAX_URL_LENGTH or not _URL.fullmatch(header):
         return None
-    return redact_url(header)[:MAX_URL_LENGTH]
+    return _stored_referrer(header)
 
 
 def _invalid(field: str, rule: str) -> InvalidRequest:
@@ -206,12 +233,16 @@ def _url(body: dict[str, Any], field: str) -> str | None:
         raise _invalid(field, f"must be a string of at most {MAX_URL_LENGTH} characters")
     if not _URL.fullmatch(value):
         raise _invalid(field, "must be a path or an http(s) URL")
-    return redact_url(value)[:MAX_URL_LENGTH]
+    return value
 
 
-def _own_path(url: str | None, own_hosts: frozenset[str]) -> str | None:
+def _stored_referrer(url: str) -> str:
+    return redact_url(without_query(url))[:MAX_URL_LENGTH]
+
+
+def _own_path(url: str, own_hosts: frozenset[str]) -> str:
     """Return an absolute URL of this site as its path, and any other URL as it is."""
-    if url is None or not url.lower().startswith(("http://", "https://")):
+    if not url.lower().startswith(("http://", "https://")):
         return url
     rest = url.partition("//")[2]
     end = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))

@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from maicivy.reports.source import Source
 
 
-async def points(source: Source, page_url: str | None, hours: int) -> list[dict[str, int]]:
+async def points(
+    source: Source, exact: str | None, path: str | None, hours: int
+) -> list[dict[str, int]]:
     """Return at most 10,000 places of the last `hours`, most often clicked first.
 
-    `page_url` with a query matches exactly, without one it matches the path with any query.
+    On pages whose stored URL is `exact`, or on the `path` with any query, or on all.
     """
-    exact = page_url if page_url and "?" in page_url else None
-    path = page_url if page_url and "?" not in page_url else None
     since = source.clock() - dt.timedelta(hours=hours)
     rows = await source.postgres.fetch("select_heatmap", since, exact, path)
     return [{"x": int(row["x"]), "y": int(row["y"]), "count": row["count"]} for row in rows]

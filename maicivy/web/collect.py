@@ -33,6 +33,7 @@ from maicivy.web.keys import (
     IDENTIFIER,
     LEDGER,
     LIMITER,
+    PARAMETERS,
     WRITER,
 )
 
@@ -79,7 +80,9 @@ async def _check(request: web.Request) -> tuple[Event, Identity] | DropReason:
     await _check_rate(request, client, address_key)
     _check_headers(request)
     body = parse_object(await _read_body(request))
-    fields = check_fields(body, _own_hosts(request), request.headers.get("Referer"))
+    fields = check_fields(
+        body, app[PARAMETERS], _own_hosts(request), request.headers.get("Referer")
+    )
     if client.facts.kind is ClientKind.BOT:
         return DropReason.BOT
     identity = app[IDENTIFIER].identify(client, address_key, now, today)

@@ -9,6 +9,13 @@ from aiohttp import web
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 
+# Of the program's own pages: the API's reference.
+OWN_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGES = ("text/html", "application/xhtml+xml")
+
 # Systems disagree on these, and browsers refuse modules and images of the wrong type.
 _TYPES = {
     ".css": "text/css",
@@ -45,17 +52,21 @@ def find_file(folder: Path, path: str) -> Path | None:
     return None
 
 
-def file_response(file: Path) -> web.FileResponse:
+def file_response(file: Path, policy: str) -> web.FileResponse:
     """Return `file` with its type; browsers ask each time whether it changed.
 
-    A page may bring its visitor's cookie, so no cache that visitors share may keep it.
+    A page may bring its visitor's cookie, so no cache that visitors share may keep it. `policy` is
+    the Content-Security-Policy of a page; an empty one is left out.
     """
     content_type = _TYPES.get(file.suffix.lower()) or mimetypes.guess_type(file.name)[0]
     content_type = content_type or "application/octet-stream"
     if content_type.startswith("text/"):
         content_type += "; charset=utf-8"
     caching = "private, no-cache" if content_type.startswith("text/html") else "no-cache"
-    return web.FileResponse(file, headers={"Content-Type": content_type, "Cache-Control": caching})
+    headers = {"Content-Type": content_type, "Cache-Control": caching}
+    if policy and content_type.startswith(_PAGES):
+        headers["Content-Security-Policy"] = policy
+    return web.FileResponse(file, headers=headers)
 
 
 async def get_static(request: web.Request) -> web.StreamResponse:
@@ -63,4 +74,4 @@ async def get_static(request: web.Request) -> web.StreamResponse:
     file = find_file(STATIC_FOLDER, request.match_info["path"])
     if file is None:
         raise web.HTTPNotFound
-    return file_response(file)
+    return file_response(file, OWN_POLICY)

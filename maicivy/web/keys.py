@@ -14,6 +14,7 @@ from maicivy.config import Config
 from maicivy.ingest.identity import Identifier
 from maicivy.ingest.ledger import Ledger
 from maicivy.ingest.limiter import RateLimiter
+from maicivy.ingest.urls import QueryParameters
 from maicivy.ingest.visitor import Keyring
 from maicivy.ingest.writer import Writer
 from maicivy.metrics import Metrics
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 CONFIG = web.AppKey("CONFIG", Config)
 CLOCK: web.AppKey[Clock] = web.AppKey("CLOCK")
+PARAMETERS = web.AppKey("PARAMETERS", QueryParameters)
 METRICS = web.AppKey("METRICS", Metrics)
 LEDGER = web.AppKey("LEDGER", Ledger)
 SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)

@@ -26,6 +26,7 @@ from maicivy.web.keys import (
     IDENTIFIER,
     LEDGER,
     METRICS,
+    PARAMETERS,
     WRITER,
 )
 
@@ -51,11 +52,9 @@ _EXPOSED = (
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Time analytics requests, and put the headers on that every answer has."""
+    """Time analytics requests."""
     started = time.perf_counter()
     response = await handler(request)
-    if not response.prepared:
-        _put_headers(request, response)
     if request.path.startswith(ANALYTICS):
         resource = request.match_info.route.resource
         request.app[METRICS].request_duration.labels(
@@ -124,7 +123,38 @@ async def site(request: web.Request, handler: Handler) -> web.StreamResponse:
     if folder is None or not unknown or request.method not in {"GET", "HEAD"}:
         return await handler(request)
     file = find_file(folder, request.path)
-    return file_response(file) if file else await handler(request)
+    if file is None:
+        return await handler(request)
+    return file_response(file, request.app[CONFIG].content_security_policy)
+
+
+def _reword(response: web.HTTPExpectationFailed) -> None:
+    """Say what is wrong as `explain` does, which never sees it; aiohttp would quote the header."""
+    error = _error(response.status, "Expect can only be 100-continue.", "expectation_failed")
+    response.body = error.body
+    response.content_type = error.content_type
+    response.headers["Content-Length"] = str(error.content_length)
+
+
+async def guard(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the headers on that every answer has, those that aiohttp gives by itself included."""
+    if isinstance(response, web.HTTPExpectationFailed):
+        _reword(response)
+    headers = response.headers
+    headers["Server"] = "maicivy"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
+    headers["X-Frame-Options"] = "SAMEORIGIN"
+    headers["Permissions-Policy"] = "browsing-topics=()"
+    if not isinstance(response, web.FileResponse):
+        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    if is_https(request):
+        # Browsers ignore both over plain HTTP, the second with a complaint.
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
+    if request.app[CONFIG].allowed_origins:
+        headers.add("Vary", "Origin")
+    headers.update(request.get(EXTRA_HEADERS, {}))
 
 
 def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
@@ -165,23 +195,8 @@ def _page_view(request: web.Request) -> tuple[Event, Identity] | DropReason:
     if address_key is None:
         return DropReason.UNAVAILABLE
     identity = app[IDENTIFIER].identify(client, address_key, now, today)
-    view = page_view(request.path_qs, request.headers.get("Referer"))
+    view = page_view(request.path_qs, app[PARAMETERS], request.headers.get("Referer"))
     return make_event(view, identity.visitor, now, zone), identity
-
-
-def _put_headers(request: web.Request, response: web.StreamResponse) -> None:
-    headers = response.headers
-    headers["Server"] = "maicivy"
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
-    headers["X-Frame-Options"] = "SAMEORIGIN"
-    if response.content_type == "application/json":
-        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    if is_https(request):
-        headers["Strict-Transport-Security"] = "max-age=31536000"
-    if request.app[CONFIG].allowed_origins:
-        headers.add("Vary", "Origin")
-    headers.update(request.get(EXTRA_HEADERS, {}))
 
 
 def _error(

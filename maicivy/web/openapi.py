@@ -131,7 +131,10 @@ def _timeline() -> Json:
 
 def _heatmap() -> Json:
     page_url = _query(
-        "page_url", schemas.PAGE_URL, "A path matches any query; with a `?` it matches exactly."
+        "page_url",
+        schemas.PAGE_URL,
+        "A path matches any query; with a `?` or a `#` it matches exactly. Like the URL of a page "
+        "that is stored, it loses the parameters that the operator does not keep.",
     )
     return _report(
         "heatmap",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from maicivy.errors import StorageUnavailable
-from maicivy.web.files import STATIC_FOLDER, file_response
+from maicivy.web.files import OWN_POLICY, STATIC_FOLDER, file_response
 from maicivy.web.keys import CONFIG, LEDGER, METRICS, POSTGRES, REALTIME, SUPERVISOR, WRITER
 from maicivy.web.openapi import document
 from maicivy.web.reports import answer
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 DEEP_CHECK_SECONDS = 1.5
-API_PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 async def get_health(_: web.Request) -> web.Response:
@@ -78,9 +74,7 @@ async def get_openapi(request: web.Request) -> web.Response:
 
 async def get_api_page(_: web.Request) -> web.StreamResponse:
     """Answer `GET /docs`, which is drawn from `/openapi.json`."""
-    response = file_response(STATIC_FOLDER / "docs.html")
-    response.headers["Content-Security-Policy"] = API_PAGE_POLICY
-    return response
+    return file_response(STATIC_FOLDER / "docs.html", OWN_POLICY)
 
 
 async def get_root(_: web.Request) -> web.Response:

@@ -8,9 +8,10 @@ from aiohttp import web
 
 from maicivy.background.hub import snapshot_fields
 from maicivy.errors import InvalidRequest
+from maicivy.ingest.event import stored_url
 from maicivy.reports import heatmap, stats, timeline
 from maicivy.web import params
-from maicivy.web.keys import HUB, KEYRING, SOURCE
+from maicivy.web.keys import HUB, KEYRING, PARAMETERS, SOURCE
 
 
 def answer(data: Any, meta: dict[str, Any] | None = None) -> web.Response:
@@ -71,8 +72,10 @@ async def get_timeline(request: web.Request) -> web.Response:
 
 
 async def get_heatmap(request: web.Request) -> web.Response:
-    """Answer `GET /heatmap`."""
-    page_url = params.text(request, "page_url")
+    """Answer `GET /heatmap`; what is asked for is looked for as it is stored."""
+    asked = params.text(request, "page_url") or ""
     hours = params.integer(request, "hours", 24, 1, 168)
-    points = await heatmap.points(request.app[SOURCE], page_url, hours)
-    return answer(points, {"page_url": page_url or "", "hours": hours, "count": len(points)})
+    page_url = stored_url(asked, request.app[PARAMETERS])
+    exact, path = (page_url, None) if "?" in asked or "#" in asked else (None, page_url or None)
+    points = await heatmap.points(request.app[SOURCE], exact, path, hours)
+    return answer(points, {"page_url": page_url, "hours": hours, "count": len(points)})

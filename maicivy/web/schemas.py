@@ -142,7 +142,9 @@ HEATMAP = list_of(
     maxItems=MAX_POINTS,
 )
 HEATMAP_META = object_of(
-    page_url={"type": "string", "description": "Empty for all pages."}, hours=HOURS, count=COUNT
+    page_url={"type": "string", "description": "As it is stored; empty for all pages."},
+    hours=HOURS,
+    count=COUNT,
 )
 TRACKED = object_of(success={"const": True}, message={"const": "Event tracked successfully"})
 NOT_TRACKED = object_of(
@@ -213,8 +215,13 @@ def event() -> Json:
     fields: Json = {
         "event_type": {"type": "string", "pattern": f"^{EVENT_TYPE}$"},
         "event_data": any_object(ref("Level3")) | {"type": ["object", "null"]},
-        "page_url": url,
-        "referrer": url | {"description": "Without it, the header `Referer`."},
+        "page_url": url
+        | {
+            "description": "Stored with the query parameters that the operator keeps (by default "
+            "`theme`, `utm_*`, `ref`, `lang`), redacted; of a fragment a hash route stays."
+        },
+        "referrer": url
+        | {"description": "Stored without query and fragment. Without it, the header `Referer`."},
         "session_duration": {
             "type": ["integer", "null"],
             "minimum": 0,

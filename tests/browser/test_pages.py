@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from maicivy.config import Config
 from tests.conftest import Client, until
 
 if TYPE_CHECKING:
@@ -48,6 +49,42 @@ async def test_the_site_is_whole_and_calls_nobody_else(
             await page.close()
         assert visitor.problems == []
         assert visitor.hosts == {f"{site.host}:{site.port}"}
+
+
+async def test_a_page_runs_what_lies_beside_it_and_nothing_else(
+    site: Client, new_visitor: NewVisitor
+) -> None:
+    """The policy lets the site's scripts and its live feed through, and stops what is injected."""
+    visitor = await new_visitor()
+    said: list[str] = []
+    visitor.context.on("console", lambda message: said.append(message.text))
+    for path in SITE_PAGES:
+        page = await visitor.context.new_page()
+        answer = await page.goto(path)
+        assert answer is not None
+        policy = (await answer.all_headers())["content-security-policy"]
+        assert policy == Config().content_security_policy
+        assert "unsafe" not in policy
+        # The numbers come over ws://, which 'self' has to cover.
+        await page.locator("#live[data-state=live]").wait_for()
+        await page.locator("#live [data-number]").first.wait_for()
+        assert said == []
+    await page.evaluate(
+        """() => {
+          const script = document.createElement("script");
+          script.textContent = "window.injected = true";
+          document.body.append(script);
+        }"""
+    )
+    assert await page.evaluate("window.injected") is None
+    refused = await page.evaluate(
+        f"""() => new Promise((done) => {{
+          document.addEventListener("securitypolicyviolation", (one) => done(one.blockedURI));
+          new WebSocket("ws://localhost:{site.port}/ws/analytics");
+        }})"""
+    )
+    assert refused.startswith("ws://localhost:")
+    assert [text for text in said if "Content Security Policy" not in text] == []
 
 
 async def test_the_api_page_shows_every_operation(site: Client, new_visitor: NewVisitor) -> None:
@@ -109,7 +146,7 @@ async def test_the_seeds_websocket_example_works_in_a_page(
 
     await page.expose_function("hear", hear)
     connect, refresh = seed_example()
-    connect = connect.replace("localhost:8080", f"localhost:{site.port}")
+    connect = connect.replace("localhost:8080", f"{site.host}:{site.port}")
     await page.evaluate(
         f"""() => {{
           const console = {{ log: (...values) => hear(values) }};

@@ -10,7 +10,11 @@ from maicivy.web import collect, keys
 from tests.conftest import API, BROWSER, Client, ClientFactory, Database, get_data, send_event
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     import pytest
+    from aiohttp import ClientWebSocketResponse
 
 LONG = "/" + "x" * 500
 
@@ -118,10 +122,10 @@ async def test_null_and_empty_are_absent(client: Client, database: Database) -> 
 async def test_the_referer_header_stands_in_for_a_referrer(
     client: Client, database: Database
 ) -> None:
-    await send_event(client, headers={"Referer": "https://search.example/?q=cv"})
+    await send_event(client, headers={"Referer": "https://search.example/?q=cv#x"})
     await send_event(client, headers={"Referer": "javascript:x"})
     rows = await database.fetch("SELECT referrer FROM analytics_events ORDER BY id")
-    assert [row["referrer"] for row in rows] == ["https://search.example/?q=cv", None]
+    assert [row["referrer"] for row in rows] == ["https://search.example/", None]
 
 
 async def test_an_absolute_url_of_this_site_is_stored_as_its_path(
@@ -129,10 +133,43 @@ async def test_an_absolute_url_of_this_site_is_stored_as_its_path(
 ) -> None:
     client = await make_client(allowed_origins=("https://cv.example",))
     own = f"http://{client.host}:{client.port}"
-    for url in (f"{own}/cv?a=1", "https://CV.example", "https://other.example/cv"):
+    for url in (f"{own}/cv?lang=fr&a=1", "https://CV.example", "https://other.example/cv"):
         await send_event(client, page_url=url)
     rows = await database.fetch("SELECT page_url FROM analytics_events ORDER BY created_at, id")
-    assert [row["page_url"] for row in rows] == ["/cv?a=1", "/", "https://other.example/cv"]
+    assert [row["page_url"] for row in rows] == ["/cv?lang=fr", "/", "https://other.example/cv"]
+
+
+async def test_unlisted_parameters_reach_neither_table_nor_feed_nor_metrics(
+    make_client: ClientFactory, database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "cv.html").write_text("<title>CV</title>")
+    client = await make_client(site_dir=tmp_path, query_parameters=("lang",))
+    feed = await client.ws_connect("/ws/analytics")
+    query = "?fbclid=unlisted1&theme=backend&lang=fr;gclid=unlisted2"
+    headers = {"Referer": f"https://a.example/b{query}"}
+    await send_event(client, "page_view", page_url=f"/cv{query}#unlisted3", headers=headers)
+    assert (await client.get(f"/cv{query}", headers=headers)).status == 200
+    heard = [message async for message in published(feed, 2)]
+    assert [message["page_url"] for message in heard] == ["/cv?lang=fr"] * 2
+    assert [message["data"] for message in heard] == [{}, {"path": "/cv"}]
+    rows = await database.fetch("SELECT * FROM analytics_events")
+    assert {(row["page_url"], row["referrer"]) for row in rows} == {
+        ("/cv?lang=fr", "https://a.example/b")
+    }
+    exposed = await (await client.get("/metrics")).text()
+    assert 'maicivy_page_views_total{path="/cv"} 2.0' in exposed
+    assert "unlisted" not in str(rows) + str(heard) + exposed
+    assert await get_data(client, "themes") == [{"theme": "backend", "views": 2}]
+    await feed.close()
+
+
+async def published(feed: ClientWebSocketResponse, count: int) -> AsyncIterator[Any]:
+    """Yield the next `count` events that a client of the live feed hears."""
+    while count:
+        message = await feed.receive_json(timeout=10)
+        if message["type"] not in {"initial_stats", "heartbeat"}:
+            count -= 1
+            yield message
 
 
 async def test_what_identifies_a_person_is_never_stored(client: Client, database: Database) -> None:

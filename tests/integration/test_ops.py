@@ -83,6 +83,15 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(
     assert "request failed" in caplog.text
 
 
+async def test_an_expectation_that_cannot_be_met_is_not_repeated(client: Client) -> None:
+    for path in (f"{API}/realtime", "/nothing"):
+        response = await client.get(path, headers={"Expect": "canary"})
+        answer = await response.json()
+        assert (response.status, answer["success"]) == (417, False)
+        assert answer["code"] == "expectation_failed"
+        assert "canary" not in answer["error"]
+
+
 async def test_requests_are_timed_by_route_method_and_status(client: Client) -> None:
     await client.get(f"{API}/realtime")
     await client.get(f"{API}/stats")

@@ -122,13 +122,35 @@ async def test_places_are_grouped_and_filtered(client: Client) -> None:
         ("/cv", "5", 5),
         ("/cv", 2**40, 5),
         ("/cv", None, 5),
+        ("/app#/a", 6, 6),
     ):
         await send_event(client, event_data={"x": x, "y": y}, page_url=page_url)
     path = await get_data(client, "heatmap?page_url=/cv")
     assert path == [{"x": 10, "y": 21, "count": 3}, {"x": 1, "y": 1, "count": 1}]
     exact = await get_data(client, f"heatmap?page_url={quote('/cv?theme=b', safe='')}")
     assert exact == [{"x": 1, "y": 1, "count": 1}]
-    assert len(await get_data(client, "heatmap")) == 5
+    assert len(await get_data(client, "heatmap")) == 6
+
+
+async def test_a_place_is_looked_for_on_the_page_as_it_is_stored(client: Client) -> None:
+    pages = ("/cv?theme=b&fbclid=x", "/cv?fbclid=x", "/app#/a?id=7", "/a@b.example")
+    for number, page_url in enumerate(pages):
+        await send_event(client, event_data={"x": number, "y": 0}, page_url=page_url)
+    for page_url, stored, found in (
+        ("/cv?theme=b&fbclid=x", "/cv?theme=b", [0]),
+        ("/cv?fbclid=y&theme=b", "/cv?theme=b", [0]),
+        ("/cv?gclid=x", "/cv", [1]),
+        ("/cv", "/cv", [0, 1]),
+        ("/app#/a?id=8", "/app#/a", [2]),
+        ("/app#top", "/app", []),
+        ("/app", "/app", [2]),
+        ("/a@b.example", "/redacted", [3]),
+        ("?", "", []),
+    ):
+        response = await client.get(f"{API}/heatmap", params={"page_url": page_url})
+        answer = await response.json()
+        assert answer["meta"]["page_url"] == stored, page_url
+        assert [point["x"] for point in answer["data"]] == found, page_url
 
 
 async def test_postgresql_gives_the_same_answers(client: Client) -> None:

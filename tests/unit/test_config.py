@@ -37,6 +37,12 @@ def test_every_setting_is_a_field_with_the_same_default() -> None:
         ("MAICIVY_EVENT_RATE_LIMIT", "0", "event_rate_limit", 0),
         ("MAICIVY_LOG_FORMAT", "JSON", "log_format", "json"),
         ("MAICIVY_RETENTION_DAYS", "", "retention_days", 90),
+        ("MAICIVY_QUERY_PARAMETERS", "Theme, utm_*,q", "query_parameters", ("Theme", "utm_*", "q")),
+        ("MAICIVY_QUERY_PARAMETERS", "None", "query_parameters", ()),
+        ("MAICIVY_QUERY_PARAMETERS", "*", "query_parameters", ("*",)),
+        ("MAICIVY_CONTENT_SECURITY_POLICY", "default-src *", "content_security_policy",
+         "default-src *"),
+        ("MAICIVY_CONTENT_SECURITY_POLICY", "OFF", "content_security_policy", ""),
         ("MAICIVY_DATA_DIR", "/x y", "data_dir", Path("/x y")),
     ],
 )  # fmt: skip
@@ -64,6 +70,14 @@ def test_understood(variable: str, text: str, field: str, value: Any) -> None:
         ("MAICIVY_TRUSTED_PROXIES", "10.0.0.0/33"),
         ("MAICIVY_EVENT_RATE_LIMIT", "-1"),
         ("MAICIVY_LOG_LEVEL", "loud"),
+        ("MAICIVY_QUERY_PARAMETERS", "utm_*x"),
+        ("MAICIVY_QUERY_PARAMETERS", "**"),
+        ("MAICIVY_QUERY_PARAMETERS", "theme;lang"),
+        ("MAICIVY_QUERY_PARAMETERS", "theme=backend"),
+        ("MAICIVY_CONTENT_SECURITY_POLICY", "default-src 'self'\r\nX-Evil: 1"),
+        ("MAICIVY_CONTENT_SECURITY_POLICY", "default-src\t'self'"),
+        ("MAICIVY_CONTENT_SECURITY_POLICY", "default-src é"),
+        ("MAICIVY_CONTENT_SECURITY_POLICY", "default-src 'self', img-src *"),
     ],
 )
 def test_refused_with_a_sentence_that_names_the_variable(variable: str, text: str) -> None:

@@ -69,6 +69,8 @@ def shown_default(setting: Setting) -> str:
         return NONE
     if isinstance(value, Path):
         return f"./{value}"
+    if isinstance(value, tuple):
+        return ",".join(value)
     return value.key if isinstance(value, ZoneInfo) else str(value)
 
 
@@ -240,6 +242,20 @@ def test_the_index_lists_every_page() -> None:
         (DOCS / target.partition("#")[0]).resolve() for target in links(read(DOCS / "README.md"))
     }
     assert {page for page in PAGES if page.is_relative_to(DOCS)} - listed <= {DOCS / "README.md"}
+
+
+# --- proofs ---------------------------------------------------------------------------------------
+
+
+def test_every_promise_of_privacy_names_a_test_that_is_there() -> None:
+    table = section(read(DOCS / "privacy.md"), "What proves it")
+    promises = [line for line in table.splitlines() if line.startswith("| ")][2:]
+    assert len(promises) > 10
+    for promise in promises:
+        proofs = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise)
+        assert proofs, promise
+        for file, name in proofs:
+            assert re.search(rf"^(async )?def {name}\(", read(ROOT / file), re.MULTILINE), name
 
 
 # --- versions and decisions -----------------------------------------------------------------------

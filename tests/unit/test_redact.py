@@ -265,6 +265,13 @@ def test_found_in_a_text(text: str, template: str) -> None:
     assert not _survives(text, clean)
 
 
+@pytest.mark.parametrize("text", [text for text in FOUND if not text.startswith("nom:")])
+@pytest.mark.parametrize("template", ["utm_{}", "{}_x", "utm_{}_x"])
+def test_found_behind_an_underscore(text: str, template: str) -> None:
+    """It stands in names of parameters, where it parts words as a space does elsewhere."""
+    assert not _survives(text, redact_value(template.format(text)))
+
+
 def _survives(text: str, clean: str) -> bool:
     """Whether any piece of the text that could give it away is still there."""
     plain = {
