@@ -34,7 +34,7 @@ class StorageUnavailable(MaicivyError):
 
 
 class NotTried(StorageUnavailable):
-    """The last call failed a moment ago, so this one was refused without being sent."""
+    """There is no connection, so nothing was sent and nothing can have happened."""
 
 
 class ApiError(MaicivyError):

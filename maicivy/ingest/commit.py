@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from maicivy.errors import StorageUnavailable
+from maicivy.errors import NotTried, StorageUnavailable
 from maicivy.ingest.batch import Stored, batch_arguments, read_reply
 from maicivy.storage.postgres import NO_PARTITION
 
@@ -32,13 +32,17 @@ class Committer:
 
         Events have their ids before they are sent, so a repeated statement stores and counts
         nothing twice, even when the first one had been committed and only its reply was lost.
-        Raises `StorageUnavailable` when it is not known what became of them.
+        Raises `NotTried` when they are certainly not stored, and `StorageUnavailable` when it is
+        not known what became of them.
         """
         try:
             rows = await self._insert(events)
-        except (StorageUnavailable, NO_PARTITION):
+        except (NotTried, NO_PARTITION):
             self._partitions.forget()
             rows = await self._insert(events)
+        except StorageUnavailable:
+            self._partitions.forget()
+            rows = await self._insert_again(events)
         stored = read_reply(rows, events)
         if stored.new_events == len(events):
             return stored
@@ -63,6 +67,13 @@ class Committer:
             {event.created_at.astimezone(dt.UTC).date() for event in events}
         )
         return await self._postgres.write("insert_batch", *batch_arguments(events))
+
+    async def _insert_again(self, events: Sequence[Event]) -> list[Record]:
+        """Repeat a statement that may have run: that nothing is sent now proves nothing."""
+        try:
+            return await self._insert(events)
+        except NotTried as error:
+            raise StorageUnavailable(str(error)) from error
 
     async def _repeated(self, events: Sequence[Event]) -> set[uuid.UUID]:
         """Return the ids of those whose `event_id` belongs to another event that came first."""

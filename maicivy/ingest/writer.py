@@ -177,13 +177,22 @@ class Writer:
             log.warning("PostgreSQL takes no events", extra=fields(error=str(error)))
             self._available = False
             self._metrics.database_up.set(0)
-            for waiting in batch:
-                waiting.fail(_in_doubt())
-            self._refuse(self._take_all(), _unavailable("The database is not available"))
-            await self._until_available([waiting for waiting in batch if not waiting.ended])
+            await self._wait_out(batch, in_doubt=not isinstance(error, NotTried))
         finally:
             self._refuse([waiting for waiting in batch if not waiting.ended], _in_doubt())
             self._metrics.flush_duration.observe(time.perf_counter() - started)
+
+    async def _wait_out(self, batch: list[_Waiting], *, in_doubt: bool) -> None:
+        """Answer everybody, and return when PostgreSQL takes events again."""
+        gone = _unavailable("The database is not available")
+        open_ones = [waiting for waiting in batch if not waiting.ended]
+        if in_doubt:
+            for waiting in open_ones:
+                waiting.fail(_in_doubt())
+        else:
+            self._refuse(open_ones, gone)
+        self._refuse(self._take_all(), gone)
+        await self._until_available(open_ones if in_doubt else [])
 
     async def _write(self, batch: list[_Waiting]) -> None:
         """Store a batch; one that PostgreSQL refuses is halved until the culprit is alone."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
-from maicivy.errors import OperatorError, StorageUnavailable
+from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -143,10 +143,21 @@ class Postgres:
 @contextlib.asynccontextmanager
 async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
     try:
-        async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
-            yield connection
+        connection = await pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
+    except GONE as error:
+        raise NotTried(describe_error(error)) from error
+    try:
+        yield connection
     except GONE as error:
         raise StorageUnavailable(describe_error(error)) from error
+    finally:
+        await _give_back(pool, connection)
+
+
+async def _give_back(pool: Pool, connection: Connection) -> None:
+    """Return a connection to its pool; what is wrong with it was said already."""
+    with contextlib.suppress(*GONE):
+        await pool.release(connection)
 
 
 async def _close(pool: Pool) -> None:

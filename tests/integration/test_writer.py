@@ -107,7 +107,7 @@ async def test_one_poisonous_event_fails_alone(bench: Bench, database: Database)
 async def test_a_statement_sent_twice_counts_once(bench: Bench, database: Database) -> None:
     events = [
         event("letter_generate", letter_type="motivation", data={"letter_type": "motivation"}),
-        event("cv_theme_change", data={"theme": "backend"}),
+        event("cv_theme_change", data={"theme": "backend"}, theme="backend"),
     ]
     for _ in range(2):
         await bench.stores.postgres.write("insert_batch", *batch_arguments(events))
