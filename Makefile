@@ -16,7 +16,8 @@ run: $(VENV)/.run ## serve with an embedded PostgreSQL and Redis
 	@exec $(BIN)/python run.py
 
 test: $(VENV)/.test ## run every test
-	@env -u MAICIVY_SITE_DIR $(BIN)/python -m pytest --cov=maicivy --cov-report=term
+	@env -u MAICIVY_SITE_DIR $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile \
+	  --cov=maicivy --cov-report=term
 
 lint: $(VENV)/.test ## ruff and mypy
 	$(BIN)/ruff check .
