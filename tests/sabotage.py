@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- sabotages -->\n", "<!-- /sabotages -->\n"
-LEFT_BEHIND = (".git", ".venv", "data", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis")
+LEFT_BEHIND = (".git", ".venv", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", "pg[0-9]*")
 PATIENCE_SECONDS = 300
 
 
@@ -156,6 +156,8 @@ def attempt(sabotage: Sabotage) -> str | None:
             check=False,
         )
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    if done.returncode not in {0, 1}:
+        raise SystemExit(f"{sabotage.name}: the tests cannot run: {done.stdout[-500:]}")
     return found[1] if done.returncode == 1 and found else None
 
 
