@@ -13,10 +13,12 @@ from maicivy.logs import fields
 from maicivy.periods import local_day
 
 if TYPE_CHECKING:
+    import datetime as dt
     import uuid
     from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
+    from maicivy.periods import Clock
     from maicivy.storage.postgres import Connection, Postgres, Record
     from maicivy.storage.realtime import Realtime
 
@@ -40,9 +42,12 @@ class Forgetting:
     Here it is done for one visitor at a time, so that the writer always has a connection.
     """
 
-    def __init__(self, postgres: Postgres, realtime: Realtime, zone: ZoneInfo) -> None:
+    def __init__(
+        self, postgres: Postgres, realtime: Realtime, clock: Clock, zone: ZoneInfo
+    ) -> None:
         self._postgres = postgres
         self._realtime = realtime
+        self._clock = clock
         self._zone = zone
         self._turn = asyncio.Lock()
 
@@ -64,7 +69,8 @@ class Forgetting:
     async def _removed(self, visitor_id: uuid.UUID) -> Forgotten:
         removal = _Removal(self._postgres, self._zone, visitor_id)
         try:
-            while await removal.bite() == BITE_ROWS:
+            begun_at = self._clock()
+            while await removal.bite(begun_at) == BITE_ROWS:
                 pass
             return await removal.finish()
         finally:
@@ -91,11 +97,11 @@ class _Removal:
         self._events = 0
         self.counted_anew = False
 
-    async def bite(self) -> int:
-        """Delete some events in a transaction of their own; return how many."""
+    async def bite(self, until: dt.datetime) -> int:
+        """Delete some events that are not later than `until`; return how many."""
         async with self._postgres.writing() as connection, connection.transaction():
             rows = await self._postgres.run(
-                connection, "delete_visitor_events", self._visitor_id, BITE_ROWS
+                connection, "delete_visitor_events", self._visitor_id, BITE_ROWS, until
             )
             if rows:
                 await self._unsketch(connection, rows)

@@ -83,7 +83,7 @@ async def open_stores(
             realtime=realtime,
             mirror=mirror,
             verifier=Verifier(postgres, patient, mirror.sketches, clock, config.timezone),
-            forgetting=Forgetting(postgres, realtime, config.timezone),
+            forgetting=Forgetting(postgres, realtime, clock, config.timezone),
             patient_redis=patient,
             secret=config.secret_key or identity.secret_key,
         )

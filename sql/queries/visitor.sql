@@ -23,10 +23,11 @@ JOIN (SELECT * FROM places ORDER BY created_at DESC, id DESC LIMIT $2) AS newest
 ORDER BY created_at DESC, id DESC;
 
 -- name: delete_visitor_events
--- Remove one bite of at most $2 events of a visitor; rows that somebody else is removing are left
--- to them, so that two who do this never wait for each other.
+-- Remove one bite of at most $2 events of a visitor, none later than $3, or whoever sends events all
+-- the time would never be done with. Rows that somebody else is removing are left to them, so that
+-- two who do this never wait for each other.
 WITH bite AS (
-    SELECT created_at, id FROM analytics_events WHERE visitor_id = $1
+    SELECT created_at, id FROM analytics_events WHERE visitor_id = $1 AND created_at <= $3
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM analytics_events AS e USING bite

@@ -283,7 +283,7 @@ async def test_a_program_that_dies_before_it_tells_redis(
     await post(client)
     stores, zone = stores_of(client), client.app[keys.CONFIG].timezone
     removal = _Removal(stores.postgres, zone, visitor_id(client, cookie))
-    assert await removal.bite() == 1
+    assert await removal.bite(utc_now()) == 1
     assert await removal.finish() == Forgotten(visitor=True, events=1)
     await client.close()
     assert await redis_client.pfcount(f"analytics:visitors:unique:day:{utc_now().date()}") == 2
