@@ -111,9 +111,8 @@ class Mirror:
         """Delete everything that is ours in Redis and fill it in again."""
         with unavailable_when_away():
             async with self._alone():
-                now = self._clock()
-                look = await self._look(now)
-                await self._refill(dataclasses.replace(look, found=b""), now)
+                look = await self._look(self._clock())
+                await self._refill(dataclasses.replace(look, found=b""))
 
     async def _mend(self, now: dt.datetime) -> Look:
         """Look again with nobody else at it, and fill in what is missing."""
@@ -122,7 +121,7 @@ class Mirror:
             if look.whole and self._complete_until is not None:
                 await self._fill_since(self._complete_until - LATE_COMMIT, now)
             else:
-                await self._refill(look, now)
+                await self._refill(look)
             return look
 
     async def _look(self, now: dt.datetime) -> Look:
@@ -219,15 +218,22 @@ class Mirror:
         seen = await self._client.zcount(keys.ACTIVE, f"({since.timestamp()}", "+inf")
         return bool(ranked < themes or seen < active)
 
-    async def _refill(self, look: Look, now: dt.datetime) -> None:
-        """Fill in everything; whoever takes the marker away meanwhile has it done again."""
+    async def _refill(self, look: Look) -> None:
+        """Fill in everything; whoever takes the marker away meanwhile has it done again.
+
+        The open periods are those of an instant after the deleting: whoever was deleted has been
+        here before it, and so in one of them or in a closed one.
+        """
         started = asyncio.get_running_loop().time()
         marker = await self._make_room(look)
+        now = self._clock()
         await self._fill_totals(now)
         await self._fill_themes()
         first_day = min(start for _, start in keys.current(local_day(now, self._zone)))
         await self._fill_visitors(day_start(first_day, self._zone), now)
         await self._fill_closed_days(now)
+        if local_day(self._clock(), self._zone) != local_day(now, self._zone):
+            raise StorageUnavailable("a day began while Redis was filled")
         if not await self._client.eval(REPLACE, 1, keys.EPOCH, marker, look.expected):
             raise StorageUnavailable("the copy was doubted while it was filled")
         self._metrics.redis_refills.inc()

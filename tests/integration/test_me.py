@@ -370,6 +370,38 @@ async def test_many_at_once_are_filled_in_once(
     assert await stores_of(client).verifier.verify() == []
 
 
+async def test_a_day_that_begins_while_redis_is_filled(
+    make_client: ClientFactory, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visitors of the new day are deleted with the others, and must be filled in as well."""
+    clock.freeze(dt.datetime(2026, 11, 24, 23, 59, 59, tzinfo=dt.UTC))
+    client = await make_client()
+    cookie = await post(client)
+    own_mirror = stores_of(client).mirror
+    make_room, fill_totals = own_mirror._make_room, own_mirror._fill_totals
+    jumps = [86_400, 1]
+
+    async def jump() -> None:
+        if jumps:
+            clock.advance(seconds=jumps.pop())
+            await post(client)
+
+    async def midnight_before_room_is_made(*values: Any) -> Any:
+        await jump()
+        return await make_room(*values)
+
+    async def midnight_after_it_was_made(*values: Any) -> Any:
+        await jump()
+        return await fill_totals(*values)
+
+    monkeypatch.setattr(own_mirror, "_make_room", midnight_before_room_is_made)
+    monkeypatch.setattr(own_mirror, "_fill_totals", midnight_after_it_was_made)
+    await forget(client, cookie)
+    await until(lambda: realtime_of(client).trusted and not jumps)
+    assert await stores_of(client).verifier.verify() == []
+    assert (await get_data(client, "realtime"))["unique_today"] == 1
+
+
 async def test_events_of_the_same_visitor_meanwhile(
     client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
