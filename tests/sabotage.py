@@ -78,7 +78,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "no rate limit",
-        "maicivy/web/collect.py",
+        "maicivy/web/rate.py",
         "    if not limiter.limit:\n",
         "    if limiter:\n",
         ("tests/integration/test_rate_limit.py",),

@@ -97,6 +97,8 @@ class Writer:
         self._idle.set()
         self._available = True
         self._closing = False
+        # The epoch that was expected before the batch under way was committed.
+        self._believed: bytes | None = None
 
     @property
     def available(self) -> bool:
@@ -171,6 +173,7 @@ class Writer:
     async def _flush(self, batch: list[_Waiting]) -> None:
         """Write one batch and answer everybody who waits for it, whatever happens."""
         started = time.perf_counter()
+        self._believed = self._realtime.epoch
         try:
             await self._write(batch)
         except StorageUnavailable as error:
@@ -229,7 +232,9 @@ class Writer:
     async def _refresh(self, stored: Stored) -> None:
         messages = [event.message() for event in stored.events]
         try:
-            snapshot = await self._realtime.refresh(stored.totals, messages, self._clock())
+            snapshot = await self._realtime.refresh(
+                stored.totals, messages, self._clock(), self._believed
+            )
         except StorageUnavailable as error:
             self._realtime.distrust()
             if isinstance(error, NotTried):

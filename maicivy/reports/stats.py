@@ -91,9 +91,10 @@ async def themes(source: Source, limit: int) -> list[dict[str, Any]]:
 
 async def unique_visitors(source: Source, period: Period, start: dt.date) -> int:
     """Return the unique visitors of an open period: Redis' estimate, else the exact number."""
-    if source.realtime.trusted:
-        with contextlib.suppress(StorageUnavailable):
-            return await source.realtime.unique_visitors(period, start)
+    with contextlib.suppress(StorageUnavailable):
+        estimate = await source.realtime.unique_visitors(period, start)
+        if estimate is not None:
+            return estimate
     since = day_start(start, source.zone)
     return int(await source.postgres.fetch_value("count_visitors_since", since))
 

@@ -15,6 +15,7 @@ EPOCH = "analytics:epoch"
 CHANNEL = "analytics:realtime"
 ACTIVE = "analytics:realtime:visitors"
 THEMES = "analytics:themes:top"
+UNIQUE_VISITORS = "analytics:visitors:unique:"
 RATE_LIMIT = "analytics:ratelimit:"
 SCRATCH = "analytics:scratch:"
 TICK = "analytics:tick:"
@@ -31,7 +32,7 @@ _DAYS_KEPT = {Period.DAY: 90, Period.WEEK: 365, Period.MONTH: 365}
 
 def unique_visitors(period: Period, start: dt.date) -> str:
     """Return the key of the HyperLogLog of the unique visitors of a period."""
-    return f"analytics:visitors:unique:{period}:{period.key(start)}"
+    return f"{UNIQUE_VISITORS}{period}:{period.key(start)}"
 
 
 def stat(period: Period, start: dt.date, name: str) -> str:

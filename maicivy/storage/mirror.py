@@ -1,17 +1,18 @@
 """Filling Redis from PostgreSQL: after a loss, after a doubt, and at every start.
 
-Redis carries a marker, the epoch: which database it is a copy of, and which run of the Redis
-server the copy was made in. A marker that is missing or names something else means that the copy
-cannot be relied on, whether it was flushed, restarted empty, or came back from an old dump.
+Redis carries a marker, the epoch: which database it is a copy of, how often a visitor of it had
+been forgotten, and which run of the Redis server the copy was made in. A marker that is missing or
+names something else means that the copy cannot be relied on, whether it was flushed, restarted
+empty, came back from an old dump, or still counts somebody who is forgotten.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime as dt
 import logging
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -19,11 +20,14 @@ from redis.exceptions import RedisError
 from maicivy.errors import StorageUnavailable
 from maicivy.logs import fields
 from maicivy.periods import ONE_DAY, Period, day_start, local_day
-from maicivy.storage import keys
+from maicivy.storage import epochs, keys
+from maicivy.storage.postgres import affected
 from maicivy.storage.realtime import Totals, write_totals
+from maicivy.storage.sketches import CLOSED_AFTER, Sketches, unavailable_when_away
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    import uuid
+    from collections.abc import AsyncIterator, Callable, Iterable
     from zoneinfo import ZoneInfo
 
     import redis.asyncio
@@ -36,14 +40,30 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 5.0
+LOCK_PAUSE_SECONDS = 0.1
 CHUNK = 1000
 # A commit may end this long after its events were stamped.
 LATE_COMMIT = dt.timedelta(seconds=30)
-# A day is closed for good once nothing stamped in it can still be on its way.
-CLOSED_AFTER = dt.timedelta(hours=1)
 # Longer than from counting the active to finding them in Redis.
 NOBODY_FALLS_OUT = dt.timedelta(seconds=20)
 SETTLE_SECONDS = 0.3
+
+# Sets KEYS[1] to ARGV[2] if it still is ARGV[1].
+REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """What a check saw: the marker that a good copy has, the one that is there, stray writes."""
+
+    expected: bytes
+    found: bytes | None
+    strays: int
+    whole: bool
 
 
 class Mirror:
@@ -67,84 +87,90 @@ class Mirror:
         self._clock = clock
         self._zone = zone
         self._database_id = str(database_id)
+        self.sketches = Sketches(postgres, client, clock, zone)
         self._complete_until: dt.datetime | None = None
+        self._strays = 0
 
     async def check(self) -> None:
         """See whether Redis is our copy and complete; fill in what is missing.
 
-        Raises `StorageUnavailable` when either server does not answer.
+        Raises `StorageUnavailable` when either server does not answer, or when another process
+        is at it.
         """
         missed, now = self._realtime.missed(), self._clock()
         with unavailable_when_away():
-            epoch = await self._expected_epoch()
-            found: bytes | None = await self._client.get(keys.EPOCH)  # type: ignore[assignment]
-            if await self._ahead(now):
-                log.warning("Redis holds more than PostgreSQL and is filled anew")
-                found = b""
-            if (
-                self._complete_until is None
-                or found != epoch
-                or self._realtime.lost_keys
-                or await self._lost_keys(now)
-                or await self._fell_short(now)
-            ):
-                await self._refill(found, epoch, now)
-            elif not self._realtime.trusted:
-                await self._fill_since(self._complete_until - LATE_COMMIT, now)
-            else:
+            look = await self._look(now)
+            if look.whole and self._realtime.trusted:
                 await self._fill_current_totals(now)
-        self._complete_until = now
-        self._realtime.trust(epoch, missed)
+            else:
+                look = await self._mend(now)
+        self._complete_until, self._strays = now, look.strays
+        self._realtime.trust(look.expected, missed)
 
     async def rebuild(self) -> None:
         """Delete everything that is ours in Redis and fill it in again."""
         with unavailable_when_away():
-            epoch = await self._expected_epoch()
-            await self._refill(b"", epoch, self._clock())
+            async with self._alone():
+                look = await self._look(self._clock())
+                await self._refill(dataclasses.replace(look, found=b""))
+
+    async def _mend(self, now: dt.datetime) -> Look:
+        """Look again with nobody else at it, and fill in what is missing."""
+        async with self._alone():
+            look = await self._look(now)
+            if look.whole and self._complete_until is not None:
+                await self._fill_since(self._complete_until - LATE_COMMIT, now)
+            else:
+                await self._refill(look)
+            return look
+
+    async def _look(self, now: dt.datetime) -> Look:
+        """Compare the marker with the one that a good copy has, and look for what is missing."""
+        strays, expected = self._realtime.strays(), await self._expected_epoch()
+        self._realtime.expect(expected)
+        found: bytes | None = await self._client.get(keys.EPOCH)  # type: ignore[assignment]
+        if await self._ahead(now):
+            log.warning("Redis holds more than PostgreSQL and is filled anew")
+            found = b""
+        known = self._complete_until is not None and strays == self._strays
+        whole = (
+            known
+            and found == expected
+            and not self._realtime.lost_keys
+            and not await self._lost_keys(now)
+            and not await self._fell_short(now)
+        )
+        return Look(expected, found, strays, whole)
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Hold the lock under which visitors are read in PostgreSQL and put into Redis.
+
+        Otherwise one process could put back what another has just deleted. The lock ends with the
+        transaction, and so with the process. It waits for as long as Redis is waited for.
+        """
+        async with self._postgres.reading() as connection, connection.transaction():
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            until = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+            while not affected(await self._postgres.run(connection, "lock_filling")):
+                if asyncio.get_running_loop().time() > until:
+                    raise StorageUnavailable("another process fills Redis")
+                await asyncio.sleep(LOCK_PAUSE_SECONDS)
+            yield
 
     async def sketch_closed_days(self, progress: Callable[[str], None] | None = None) -> int:
         """Store the sketch of every closed day that has none yet; return how many."""
-        now = self._clock()
-        before = local_day(now - CLOSED_AFTER, self._zone)
-        oldest = local_day(now, self._zone) - dt.timedelta(days=90)
-        rows = await self._postgres.fetch("select_unsketched_days", before, oldest)
-        for row in rows:
-            if progress:
-                progress(f"sketching the visitors of {row['day']}")
-            with unavailable_when_away():
-                async with self.day_sketch(row["day"]) as scratch:
-                    sketch = await self._client.get(scratch)
-            if sketch is not None:
-                await self._postgres.write("insert_sketch", row["day"], sketch)
-        return len(rows)
-
-    @contextlib.asynccontextmanager
-    async def day_sketch(self, day: dt.date) -> AsyncIterator[str]:
-        """Lend a scratch key with the sketch of a closed day, made from PostgreSQL's rows."""
-        start, end = day_start(day, self._zone), day_start(day + ONE_DAY, self._zone)
-        async with self.scratch() as key:
-            async for rows in self._postgres.stream("select_day_visitors", start, end):
-                await self._client.pfadd(key, *(str(row["visitor_id"]) for row in rows))
-                await self._client.expire(key, keys.SCRATCH_SECONDS)
-            yield key
-
-    @contextlib.asynccontextmanager
-    async def scratch(self) -> AsyncIterator[str]:
-        """Lend the name of a key that is gone afterwards."""
-        key = f"{keys.SCRATCH}{uuid.uuid4().hex}"
-        try:
-            yield key
-        finally:
-            await self._client.unlink(key)
+        return await self.sketches.store_missing(progress)
 
     async def _expected_epoch(self) -> bytes:
+        generation = await self._postgres.fetch_value("select_copy_generation")
         try:
             server: dict[str, Any] = await self._client.info("server")
         except RedisError as error:
             if isinstance(error, ConnectionError | TimeoutError):
                 raise
             server = {}
-        return f"{self._database_id}:{server.get('run_id', '-')}".encode()
+        return epochs.whole(self._database_id, generation, server.get("run_id", "-"))
 
     async def _ahead(self, now: dt.datetime) -> bool:
         """Say whether Redis counts more than PostgreSQL, as after a backup was restored.
@@ -166,14 +192,16 @@ class Mirror:
         )
 
     async def _lost_keys(self, now: dt.datetime) -> bool:
-        """Say whether a sketch of an open period is missing although there were events."""
+        """Say whether a sketch of an open period is missing although somebody was there."""
         today = local_day(now, self._zone)
         starts = [start for _, start in keys.current(today)]
-        rows = await self._postgres.fetch("select_period_totals", *starts)
+        instants = [day_start(start, self._zone) for start in starts]
+        rows = await self._postgres.fetch("select_visited_periods", starts, instants)
+        visited = {row["period_start"] for row in rows}
         expected = [
-            keys.unique_visitors(Period(row["period"]), row["period_start"])
-            for row in rows
-            if row["events"]
+            keys.unique_visitors(period, start)
+            for period, start in keys.current(today)
+            if start in visited
         ]
         return bool(expected) and await self._client.exists(*expected) < len(expected)
 
@@ -190,20 +218,45 @@ class Mirror:
         seen = await self._client.zcount(keys.ACTIVE, f"({since.timestamp()}", "+inf")
         return bool(ranked < themes or seen < active)
 
-    async def _refill(self, found: bytes | None, epoch: bytes, now: dt.datetime) -> None:
+    async def _refill(self, look: Look) -> None:
+        """Fill in everything; whoever takes the marker away meanwhile has it done again.
+
+        The open periods are those of an instant after the deleting: whoever was deleted has been
+        here before it, and so in one of them or in a closed one.
+        """
         started = asyncio.get_running_loop().time()
-        same_database = found is None or found.startswith(self._database_id.encode())
-        if not same_database:
-            await self._delete_all()
+        marker = await self._make_room(look)
+        now = self._clock()
         await self._fill_totals(now)
         await self._fill_themes()
         first_day = min(start for _, start in keys.current(local_day(now, self._zone)))
         await self._fill_visitors(day_start(first_day, self._zone), now)
         await self._fill_closed_days(now)
-        await self._client.set(keys.EPOCH, epoch)
+        if local_day(self._clock(), self._zone) != local_day(now, self._zone):
+            raise StorageUnavailable("a day began while Redis was filled")
+        if not await self._client.eval(REPLACE, 1, keys.EPOCH, marker, look.expected):
+            raise StorageUnavailable("the copy was doubted while it was filled")
         self._metrics.redis_refills.inc()
         seconds = asyncio.get_running_loop().time() - started
         log.info("Redis filled from PostgreSQL", extra=fields(seconds=round(seconds, 3)))
+
+    async def _make_room(self, look: Look) -> bytes:
+        """Delete what cannot be made right by adding to it; return the marker of the filling.
+
+        The marker goes first, so that nobody takes what is half empty for the truth. A copy that
+        only lacks something keeps the one that it has, and those who rely on it go on.
+        """
+        same = epochs.same_generation(look.found, look.expected)
+        if same and look.found is not None and look.strays == self._strays:
+            return look.found
+        marker = epochs.filling(look.expected)
+        await self._client.set(keys.EPOCH, marker)
+        if not epochs.same_database(look.found, look.expected):
+            await self._delete(f"{keys.PREFIX}*", kept=(keys.RATE_LIMIT, keys.EPOCH))
+        else:
+            await self._delete(keys.UNIQUE_VISITORS + "*")
+            await self._client.unlink(keys.ACTIVE)
+        return marker
 
     async def _fill_since(self, since: dt.datetime, now: dt.datetime) -> None:
         """Bring in what commits after `since` may have failed to tell Redis."""
@@ -259,17 +312,17 @@ class Mirror:
 
     async def _fill_closed_days(self, now: dt.datetime) -> None:
         """Put the visitors of closed days into the keys of their days, weeks and months."""
-        await self.sketch_closed_days()
+        await self.sketches.store_missing()
         today = local_day(now, self._zone)
         oldest = min(keys.oldest_kept(period, today) for period in Period)
         async for rows in self._postgres.stream("select_sketches", oldest, today, chunk=50):
             for row in rows:
-                async with self.scratch() as key:
+                async with self.sketches.scratch() as key:
                     await self._client.set(key, row["sketch"], ex=keys.SCRATCH_SECONDS)
                     await self._merge_day(row["day"], key, today)
         yesterday = today - ONE_DAY
         if now < day_start(today, self._zone) + CLOSED_AFTER:
-            async with self.day_sketch(yesterday) as key:
+            async with self.sketches.of_day(yesterday) as key:
                 await self._merge_day(yesterday, key, today)
 
     async def _merge_day(self, day: dt.date, sketch_key: str, today: dt.date) -> None:
@@ -284,10 +337,11 @@ class Mirror:
                 pipe.expire(keys.unique_visitors(period, start), ttl)
         await pipe.execute()
 
-    async def _delete_all(self) -> None:
+    async def _delete(self, pattern: str, kept: tuple[str, ...] = ()) -> None:
         names: list[bytes] = []
-        async for name in self._client.scan_iter(match=f"{keys.PREFIX}*", count=CHUNK):
-            if not name.startswith(keys.RATE_LIMIT.encode()):
+        prefixes = tuple(prefix.encode() for prefix in kept)
+        async for name in self._client.scan_iter(match=pattern, count=CHUNK):
+            if not name.startswith(prefixes):
                 names.append(name)
             if len(names) == CHUNK:
                 await self._client.unlink(*names)
@@ -299,12 +353,3 @@ class Mirror:
 def _active(rows: Iterable[Any], now: dt.datetime) -> dict[uuid.UUID, float]:
     since = now - dt.timedelta(seconds=keys.ACTIVE_SECONDS)
     return {row["id"]: row["last_visit"].timestamp() for row in rows if row["last_visit"] > since}
-
-
-@contextlib.contextmanager
-def unavailable_when_away() -> Iterator[None]:
-    """Turn what a Redis that does not answer raises into `StorageUnavailable`."""
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StorageUnavailable(type(error).__name__) from error

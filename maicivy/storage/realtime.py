@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.periods import Period, local_day
-from maicivy.storage import keys
+from maicivy.storage import epochs, keys
 from maicivy.storage.breaker import Breaker
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class Realtime:
         self._breaker = Breaker()
         self._missed = 0
         self.lost_keys = False
+        self._strays = 0
         self.epoch: bytes | None = None
         self.trusted = False
         self.distrusted = asyncio.Event()
@@ -148,6 +149,14 @@ class Realtime:
     def missed(self) -> int:
         """Return a count that grows with each call of `distrust`, for `trust`."""
         return self._missed
+
+    def strays(self) -> int:
+        """Return a count that grows when a write may have put back who was forgotten meanwhile."""
+        return self._strays
+
+    def expect(self, epoch: bytes) -> None:
+        """Note what a good copy is marked with from now on."""
+        self.epoch = epoch
 
     def trust(self, epoch: bytes, missed: int) -> None:
         """Rely on Redis again, unless it missed something since `missed` was read."""
@@ -175,11 +184,12 @@ class Realtime:
         self._metrics.redis_up.set(1)
 
     async def refresh(
-        self, totals: Totals, messages: Sequence[str], now: dt.datetime
+        self, totals: Totals, messages: Sequence[str], now: dt.datetime, believed: bytes | None
     ) -> Snapshot | None:
         """Tell Redis what a commit changed, publish its messages, and read the live numbers.
 
-        Returns None when the numbers read are not to be relied on. Raises `StorageUnavailable`.
+        `believed` is the epoch that was expected before the commit. Returns None when the numbers
+        read are not to be relied on. Raises `StorageUnavailable`.
         """
         today = local_day(now, self._zone)
         async with self.calling("refresh") as client:
@@ -198,7 +208,14 @@ class Realtime:
             # Somebody deleted keys of ours, and what was just written is all that they hold now.
             self.lost_keys = True
             self.distrust()
+        self._notice_strays(replies[writes], believed)
         return self._snapshot(replies[writes:], now, today)
+
+    def _notice_strays(self, reply: Any, believed: bytes | None) -> None:
+        """See, from an MGET of the epoch after the writes, whose copy they went into."""
+        if isinstance(reply, Exception) or epochs.strayed(reply[0], believed):
+            self._strays += 1
+            self._suspect()
 
     async def snapshot(self, now: dt.datetime) -> Snapshot | None:
         """Return the live numbers, or None when they are not to be relied on."""
@@ -237,10 +254,25 @@ class Realtime:
             values = await client.mget([keys.EPOCH, *counters])
         return (int(values[1] or 0), int(values[2] or 0)) if self._relied_on([values]) else None
 
-    async def unique_visitors(self, period: Period, start: dt.date) -> int:
-        """Return the estimated number of unique visitors of a period."""
+    async def unique_visitors(self, period: Period, start: dt.date) -> int | None:
+        """Return the estimated number of unique visitors of a period, or None as `period` does."""
         async with self.calling("pfcount") as client:
-            return int(await client.pfcount(keys.unique_visitors(period, start)))
+            pipe = client.pipeline(transaction=False)
+            pipe.mget([keys.EPOCH])
+            pipe.pfcount(keys.unique_visitors(period, start))
+            replies = await pipe.execute(raise_on_error=False)
+        return int(replies[1]) if self._relied_on(replies) else None
+
+    async def forget(self, visitor_id: uuid.UUID) -> None:
+        """Take somebody out of the active set, and the trust in the copy from every process.
+
+        Deleting works in a Redis that is full, too.
+        """
+        async with self.calling("forget") as client:
+            pipe = client.pipeline(transaction=False)
+            pipe.delete(keys.EPOCH)
+            pipe.zrem(keys.ACTIVE, str(visitor_id))
+            await pipe.execute()
 
     async def themes(self, limit: int) -> list[tuple[str, int]] | None:
         """Return the most viewed themes, or None when not to be relied on."""

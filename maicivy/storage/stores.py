@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from maicivy.logs import fields
 from maicivy.storage import realtime as realtime_module
+from maicivy.storage.forgetting import Forgetting
 from maicivy.storage.migrations import installation, migrate
 from maicivy.storage.mirror import Mirror
 from maicivy.storage.partitions import Partitions
@@ -39,6 +40,7 @@ class Stores:
     realtime: Realtime
     mirror: Mirror
     verifier: Verifier
+    forgetting: Forgetting
     patient_redis: redis.asyncio.Redis
     secret: str
 
@@ -80,7 +82,8 @@ async def open_stores(
             partitions=partitions,
             realtime=realtime,
             mirror=mirror,
-            verifier=Verifier(postgres, patient, mirror, clock, config.timezone),
+            verifier=Verifier(postgres, patient, mirror.sketches, clock, config.timezone),
+            forgetting=Forgetting(postgres, realtime, clock, config.timezone),
             patient_redis=patient,
             secret=config.secret_key or identity.secret_key,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from maicivy.periods import ONE_DAY, Period, day_start, local_day
 from maicivy.storage import keys
-from maicivy.storage.mirror import CLOSED_AFTER, unavailable_when_away
+from maicivy.storage.sketches import CLOSED_AFTER, unavailable_when_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from maicivy.periods import Clock
-    from maicivy.storage.mirror import Mirror
     from maicivy.storage.postgres import Postgres
+    from maicivy.storage.sketches import Sketches
 
 TRIES = 8
 PAUSE_SECONDS = 0.3
@@ -67,13 +67,13 @@ class Verifier:
         self,
         postgres: Postgres,
         client: redis.asyncio.Redis,
-        mirror: Mirror,
+        sketches: Sketches,
         clock: Clock,
         zone: ZoneInfo,
     ) -> None:
         self._postgres = postgres
         self._client = client
-        self._mirror = mirror
+        self._sketches = sketches
         self._clock = clock
         self._zone = zone
 
@@ -102,7 +102,7 @@ class Verifier:
         numbers: Numbers = {}
         async for name in self._client.scan_iter(match="analytics:stats:*", count=1000):
             numbers[name.decode()] = int(await self._client.get(name) or 0)
-        async for name in self._client.scan_iter(match="analytics:visitors:unique:*", count=1000):
+        async for name in self._client.scan_iter(match=f"{keys.UNIQUE_VISITORS}*", count=1000):
             numbers[name.decode()] = int(await self._client.pfcount(name))
         ranking: Any = await self._client.zrange(keys.THEMES, 0, -1, withscores=True)
         for theme, views in ranking:
@@ -144,7 +144,7 @@ class Verifier:
         """Return the estimates that sketches made from PostgreSQL alone give."""
         if not rows_exist:
             return {}
-        async with self._mirror.scratch() as root:
+        async with self._sketches.scratch() as root:
             made: dict[str, str] = {}
             try:
                 await self._sketch_open_periods(root, today, made)
@@ -166,15 +166,15 @@ class Verifier:
     async def _sketch_closed_days(
         self, root: str, today: dt.date, now: dt.datetime, made: dict[str, str]
     ) -> None:
-        await self._mirror.sketch_closed_days()
+        await self._sketches.store_missing()
         oldest = keys.oldest_kept(Period.MONTH, today) - dt.timedelta(days=40)
         async for rows in self._postgres.stream("select_sketches", oldest, today, chunk=50):
             for row in rows:
-                async with self._mirror.scratch() as sketch:
+                async with self._sketches.scratch() as sketch:
                     await self._client.set(sketch, row["sketch"], ex=keys.SCRATCH_SECONDS)
                     await self._merge(root, row["day"], sketch, today, made)
         if now < day_start(today, self._zone) + CLOSED_AFTER:
-            async with self._mirror.day_sketch(today - ONE_DAY) as sketch:
+            async with self._sketches.of_day(today - ONE_DAY) as sketch:
                 if await self._client.exists(sketch):
                     await self._merge(root, today - ONE_DAY, sketch, today, made)
 

@@ -59,6 +59,19 @@ def set_cookie(request: web.Request, response: web.StreamResponse, identity: Ide
         )
 
 
+def end_cookie(request: web.Request, response: web.StreamResponse) -> None:
+    """Have the client drop its session cookie."""
+    response.set_cookie(
+        COOKIE_NAME,
+        "",
+        max_age=0,
+        path="/",
+        httponly=True,
+        samesite="Lax",
+        secure=is_https(request),
+    )
+
+
 def allowed_origin(request: web.Request) -> str | None:
     """Return the request's Origin when it is one of the configured ones."""
     origin = request.headers.get("Origin", "").lower()

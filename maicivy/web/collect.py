@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,7 +10,6 @@ from aiohttp import web
 
 from maicivy.errors import (
     BodyTooLarge,
-    RateLimited,
     RequestTimeout,
     Unavailable,
     UnsupportedMediaType,
@@ -20,8 +18,6 @@ from maicivy.ingest.body import parse_object
 from maicivy.ingest.client import ClientKind
 from maicivy.ingest.event import check_fields, make_event
 from maicivy.ingest.ledger import DropReason
-from maicivy.ingest.limiter import WINDOW_SECONDS
-from maicivy.ingest.visitor import limiter_id
 from maicivy.periods import local_day
 from maicivy.web.client import check_origin, client_of, set_cookie
 from maicivy.web.keys import (
@@ -29,18 +25,16 @@ from maicivy.web.keys import (
     BODIES,
     CLOCK,
     CONFIG,
-    EXTRA_HEADERS,
     IDENTIFIER,
     LEDGER,
-    LIMITER,
     PARAMETERS,
     WRITER,
 )
+from maicivy.web.rate import check_rate
 
 if TYPE_CHECKING:
     from maicivy.ingest.event import Event
-    from maicivy.ingest.identity import ClientRequest, Identity
-    from maicivy.storage.realtime import Allowance
+    from maicivy.ingest.identity import Identity
 
 MAX_BODY_BYTES = 16 * 1024
 BODY_SECONDS = 10.0
@@ -77,7 +71,7 @@ async def _check(request: web.Request) -> tuple[Event, Identity] | DropReason:
     now, zone = app[CLOCK](), app[CONFIG].timezone
     today = local_day(now, zone)
     address_key = await app[ADDRESSES].load(today)
-    await _check_rate(request, client, address_key)
+    await check_rate(request, client, address_key)
     _check_headers(request)
     body = parse_object(await _read_body(request))
     fields = check_fields(
@@ -94,35 +88,6 @@ def _not_tracked(request: web.Request, reason: DropReason) -> web.Response:
     return web.json_response(
         {"success": True, "message": "Not tracked", "reason": reason}, status=202
     )
-
-
-async def _check_rate(request: web.Request, client: ClientRequest, address_key: bytes) -> None:
-    limiter = request.app[LIMITER]
-    if not limiter.limit:
-        return
-    allowance = await limiter.take(limiter_id(address_key, client.address))
-    request[EXTRA_HEADERS] = headers = rate_headers(allowance, limiter.limit)
-    if not allowance.allowed:
-        raise RateLimited(
-            f"More than {limiter.limit} events in a minute; try again later.",
-            headers={"Retry-After": headers["X-RateLimit-Reset"]},
-        )
-
-
-def rate_headers(allowance: Allowance, limit: int) -> dict[str, str]:
-    """Return the state of the rate limit as headers.
-
-    The first two as in the IETF draft "RateLimit header fields for HTTP"; `X-RateLimit-Reset` is
-    in seconds from now, like `Retry-After`.
-    """
-    reset = str(max(1, math.ceil(allowance.reset_seconds)))
-    return {
-        "RateLimit-Policy": f'"event";q={limit};w={WINDOW_SECONDS}',
-        "RateLimit": f'"event";r={allowance.remaining};t={reset}',
-        "X-RateLimit-Limit": str(limit),
-        "X-RateLimit-Remaining": str(allowance.remaining),
-        "X-RateLimit-Reset": reset,
-    }
 
 
 def _check_headers(request: web.Request) -> None:

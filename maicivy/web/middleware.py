@@ -91,7 +91,7 @@ async def share(request: web.Request, handler: Handler) -> web.StreamResponse:
     asked = request.headers.get("Access-Control-Request-Method")
     if origin is not None and asked and request.method == "OPTIONS":
         response: web.StreamResponse = web.Response(status=204)
-        response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
         response.headers["Access-Control-Allow-Headers"] = "Content-Type"
         response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
     else:

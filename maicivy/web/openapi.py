@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 
 from maicivy import __version__
-from maicivy.ingest.visitor import COOKIE_NAME
 from maicivy.web import schemas
 from maicivy.web.collect import BODY_SECONDS, MAX_BODY_BYTES
 from maicivy.web.middleware import ANALYTICS
+from maicivy.web.openapi_me import me
 from maicivy.web.openapi_parts import (
     HEADERS,
     LIVE_FEED,
     RATE_HEADERS,
     answered,
+    cookie,
     errors,
     json_answer,
+    query,
 )
 from maicivy.web.schemas import Json, ref
 
@@ -44,7 +46,7 @@ def document(*, metrics: bool = True, root: bool = True) -> Json:
 
     `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own.
     """
-    paths = _reports() | _collect() | _operation() | _pages()
+    paths = _reports() | _collect() | me() | _operation() | _pages()
     if not metrics:
         del paths["/metrics"]
     if not root:
@@ -62,6 +64,7 @@ def document(*, metrics: bool = True, root: bool = True) -> Json:
         "tags": [
             {"name": "numbers", "description": "What happened, aggregated."},
             {"name": "collect", "description": "Tell what happened."},
+            {"name": "visitor", "description": "What is held of whoever asks."},
             {"name": "operation", "description": "For whoever runs the program."},
             {"name": "pages", "description": "This description, and the program's own pages."},
         ],
@@ -83,7 +86,7 @@ def _reports() -> Json:
             "themes",
             "Most viewed CV themes",
             schemas.THEMES,
-            [_query("limit", schemas.THEMES_LIMIT, "How many.")],
+            [query("limit", schemas.THEMES_LIMIT, "How many.")],
         ),
         "letters": _report("letters", "Letters of the open period", schemas.LETTERS, [_period()]),
         "timeline": _timeline(),
@@ -116,7 +119,7 @@ def _timeline() -> Json:
         "timeline",
         "Latest events, newest first",
         schemas.TIMELINE,
-        [_query("limit", schemas.LIMIT, "How many."), _place()],
+        [query("limit", schemas.LIMIT, "How many."), _place()],
         schemas.TIMELINE_META,
     )
     report["get"]["responses"]["200"]["links"] = {
@@ -130,7 +133,7 @@ def _timeline() -> Json:
 
 
 def _heatmap() -> Json:
-    page_url = _query(
+    page_url = query(
         "page_url",
         schemas.PAGE_URL,
         "A path matches any query; with a `?` or a `#` it matches exactly. Like the URL of a page "
@@ -142,19 +145,15 @@ def _heatmap() -> Json:
         schemas.HEATMAP,
         [
             page_url | {"example": "/cv"},
-            _query("hours", schemas.HOURS, "How far to look back."),
+            query("hours", schemas.HOURS, "How far to look back."),
         ],
         schemas.HEATMAP_META,
     )
 
 
-def _query(name: str, schema: Json, description: str) -> Json:
-    return {"name": name, "in": "query", "description": description, "schema": schema}
-
-
 def _period() -> Json:
     text = "The open day, ISO week or month in the configured time zone."
-    return _query("period", schemas.PERIOD, text) | {"required": True}
+    return query("period", schemas.PERIOD, text) | {"required": True}
 
 
 def _place() -> Json:
@@ -165,7 +164,7 @@ def _place() -> Json:
         "description": "The `meta.next_cursor` of an earlier answer: pages that do not shift.",
     }
     offset = schemas.OFFSET | {"description": "How many to skip."}
-    return _query(
+    return query(
         "place",
         {
             "type": "object",
@@ -204,12 +203,7 @@ def _collect() -> Json:
         "parameters": [
             _opt_out("DNT"),
             _opt_out("Sec-GPC"),
-            {
-                "name": COOKIE_NAME,
-                "in": "cookie",
-                "description": "The session; one that is not ours is replaced, and is no error.",
-                "schema": schemas.STRING,
-            },
+            cookie("The session; one that is not ours is replaced, and is no error."),
         ],
         "requestBody": {
             "required": True,

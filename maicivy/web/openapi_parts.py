@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maicivy.ingest.visitor import COOKIE_NAME
 from maicivy.web import schemas
 from maicivy.web.live import MAX_FRAME_BYTES
 from maicivy.web.schemas import Json, error_of, ref
@@ -26,7 +27,7 @@ _MEANINGS = {
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The content type, charset or content coding is not understood.",
-    429: "Too many events from this client in the last minute.",
+    429: "Too many requests from this client in the last minute.",
     503: "The database is gone or the queue is full.",
 }
 
@@ -42,6 +43,21 @@ def json_answer(description: str, schema: Json, headers: Sequence[str] = ()) -> 
     """Return a response object whose body is JSON."""
     content = {"application/json": {"schema": schema}}
     return answered(description, content, ("Content-Security-Policy", *headers))
+
+
+def query(name: str, schema: Json, description: str) -> Json:
+    """Return a query parameter."""
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def cookie(description: str) -> Json:
+    """Return the session cookie as a parameter."""
+    return {
+        "name": COOKIE_NAME,
+        "in": "cookie",
+        "description": description,
+        "schema": schemas.STRING,
+    }
 
 
 def errors(codes: Mapping[int, Sequence[str]], headers: Sequence[str] = ()) -> Json:
@@ -71,11 +87,14 @@ HEADERS: Json = {
     ),
     "Content-Security-Policy": _header("It loads nothing.", schemas.STRING, required=True),
     "Cache-Control": _header("It is never kept.", {"const": "no-store"}, required=True),
+    "Cache-Control-Private": _header(
+        "Nobody keeps it.", {"const": "no-store, private"}, required=True
+    ),
     "Access-Control-Allow-Origin": _header(
         "Every page may read this document.", schemas.STRING, required=True
     ),
     "Location": _header("Where to go.", schemas.STRING, required=True),
-    "Set-Cookie": _header("The session of a new visitor.", schemas.STRING),
+    "Set-Cookie": _header("The session of a new visitor, or the end of one.", schemas.STRING),
     "Idempotent-Replayed": _header("`true`: it had been stored before.", {"const": "true"}),
     "Retry-After": _header("Seconds to wait.", _NUMBER | {"minimum": 1}, required=True),
     "RateLimit-Policy": _header("The limit and its window; none when it is off.", schemas.STRING),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from maicivy.web import collect, files, live, middleware, ops, reports
+from maicivy.web import collect, files, live, me, middleware, ops, reports
 
 if TYPE_CHECKING:
     from maicivy.config import Config
@@ -33,6 +33,8 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
         web.get(f"{BASE}/heatmap", reports.get_heatmap),
         web.get(f"{BASE}/ledger", ops.get_ledger),
         web.post(f"{BASE}/event", collect.post_event),
+        web.get(f"{BASE}/me", me.get_me),
+        web.delete(f"{BASE}/me", me.delete_me),
         web.get("/ws/analytics", live.websocket, allow_head=False),
         web.get("/health", ops.get_health),
         web.get("/health/deep", ops.get_deep_health),

@@ -111,31 +111,72 @@ LETTERS = object_of(
         object_of(date={"type": "string", "format": "date"}, count=COUNT), minItems=1, maxItems=31
     ),
 )
+_EVENT_TYPE: Json = {"type": "string", "pattern": f"^{EVENT_TYPE}$"}
+_EVENT_DATA: Json = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "description": "A JSON object, as text.",
+    "examples": ['{"path": "/cv"}'],
+}
+_URL: Json = {"type": "string", "maxLength": MAX_URL_LENGTH}
+_INSTANT: Json = {"type": "string", "format": "date-time", "pattern": "Z$"}
+_NEXT_CURSOR: Json = {
+    "type": ["string", "null"],
+    "pattern": CURSOR,
+    "description": "Where the next older events begin; null at the end.",
+}
 TIMELINE = list_of(
     object_of(
         id=_UUID,
         visitor_id=_UUID | {"description": "A pseudonym that changes every day."},
-        event_type={"type": "string", "pattern": f"^{EVENT_TYPE}$"},
-        event_data={
-            "type": "string",
-            "contentMediaType": "application/json",
-            "description": "A JSON object, as text.",
-            "examples": ['{"path": "/cv"}'],
-        },
-        page_url={"type": "string", "maxLength": MAX_URL_LENGTH},
-        created_at={"type": "string", "format": "date-time", "pattern": "Z$"},
+        event_type=_EVENT_TYPE,
+        event_data=_EVENT_DATA,
+        page_url=_URL,
+        created_at=_INSTANT,
     ),
     maxItems=LIMIT["maximum"],
 )
-TIMELINE_META = object_of(
-    limit=LIMIT,
-    offset=OFFSET,
-    count=COUNT,
-    next_cursor={
-        "type": ["string", "null"],
-        "pattern": CURSOR,
-        "description": "Where the next older events begin; null at the end.",
+TIMELINE_META = object_of(limit=LIMIT, offset=OFFSET, count=COUNT, next_cursor=_NEXT_CURSOR)
+_VISITOR = object_of(
+    id=_UUID | {"description": "Derived from the cookie; it is published nowhere else."},
+    ip_hash={
+        "type": "string",
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "A hash of the address last used, with a key that lives for a day.",
     },
+    browser=STRING,
+    os=STRING,
+    device=STRING,
+    language=STRING,
+    profile_detected=STRING,
+    visit_count=COUNT | {"minimum": 1},
+    first_visit=_INSTANT,
+    last_visit=_INSTANT,
+)
+ME = object_of(
+    visitor={
+        "description": "Null when nothing is held, or when the cookie is none of ours.",
+        "oneOf": [_VISITOR, {"type": "null"}],
+    },
+    active={"type": "boolean", "description": "Was here in the last 5 minutes."},
+    cookie_expires_at=_INSTANT | {"type": ["string", "null"]},
+    events=list_of(
+        object_of(
+            id=_UUID,
+            event_type=_EVENT_TYPE,
+            event_data=_EVENT_DATA,
+            page_url=_URL,
+            referrer=_URL,
+            session_duration=COUNT | {"description": "In seconds."},
+            created_at=_INSTANT,
+        ),
+        maxItems=LIMIT["maximum"],
+    ),
+)
+ME_META = object_of(limit=LIMIT, count=COUNT, next_cursor=_NEXT_CURSOR)
+FORGOTTEN = object_of(
+    visitor={"type": "boolean", "description": "Whether the visitor was known."},
+    events=COUNT | {"description": "How many were removed."},
 )
 HEATMAP = list_of(
     object_of(x={"type": "integer"}, y={"type": "integer"}, count=COUNT | {"minimum": 1}),

@@ -20,7 +20,20 @@ SELECT key FROM address_keys WHERE day = $1;
 
 -- name: forget_address_keys
 -- Delete the keys of days that are over.
-DELETE FROM address_keys WHERE day < $1;
+WITH deleted AS (DELETE FROM address_keys WHERE day < $1 RETURNING 1)
+SELECT count(*) FROM deleted;
+
+-- name: lock_address_keys
+-- Nobody else reads or writes keys until the end of the transaction.
+LOCK TABLE address_keys IN ACCESS EXCLUSIVE MODE;
+
+-- name: select_address_keys
+-- Every key that there is, to be written again.
+SELECT day, key FROM address_keys ORDER BY day;
+
+-- name: truncate_address_keys
+-- Begin a new file; the old one goes with everything that was deleted in it.
+TRUNCATE address_keys;
 
 -- name: select_migrations
 -- What was applied, in order.

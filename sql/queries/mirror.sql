@@ -29,7 +29,24 @@ LEFT JOIN unique_sketches AS s ON s.day = r.period_start
 WHERE r.period = 'day' AND r.period_start < $1 AND r.period_start >= $2 AND s.day IS NULL
 ORDER BY 1;
 
+-- name: select_visited_periods
+-- Which periods, by their first days $1 and first instants $2, had a visitor who is still known.
+SELECT p.period_start
+FROM unnest($1::date[], $2::timestamptz[]) AS p (period_start, instant)
+WHERE EXISTS (SELECT FROM visitors AS v WHERE v.last_visit >= p.instant)
+   OR EXISTS (SELECT FROM unique_sketches AS s WHERE s.day >= p.period_start);
+
+-- name: select_copy_generation
+-- How often a visitor was forgotten.
+SELECT copy_generation FROM installation;
+
+-- name: lock_filling
+-- One process at a time copies visitors to Redis; until the end of the transaction.
+SELECT pg_try_advisory_xact_lock(hashtext('maicivy.filling'))::integer;
+
 -- name: insert_sketch
--- Keep the sketch of a closed day.
-INSERT INTO unique_sketches (day, sketch) VALUES ($1, $2)
+-- Keep the sketch of a closed day, unless somebody was forgotten since the generation $3, when it
+-- may have begun to be made.
+INSERT INTO unique_sketches (day, sketch)
+SELECT $1, $2 FROM (SELECT FROM installation WHERE copy_generation = $3 FOR SHARE) AS unchanged
 ON CONFLICT (day) DO UPDATE SET sketch = excluded.sketch;

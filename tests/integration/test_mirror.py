@@ -85,10 +85,10 @@ async def test_an_old_copy_with_the_right_marker_is_not_believed(
     await some_traffic(client)
     mirror = stores_of(client).mirror
     epoch = await redis_client.get("analytics:epoch")
-    database_id, _, run_id = epoch.partition(":")
+    database_id, generation, run_id = epoch.split(":")
     assert run_id == (await redis_client.info("server"))["run_id"]
     await redis_client.delete(f"analytics:stats:day:{utc_now().date()}:total_events")
-    await redis_client.set("analytics:epoch", f"{database_id}:{'0' * 40}")
+    await redis_client.set("analytics:epoch", f"{database_id}:{generation}:{'0' * 40}")
     await mirror.check()
     assert await redis_client.get("analytics:epoch") == epoch
     assert await stores_of(client).verifier.verify() == []

@@ -21,7 +21,7 @@ async def test_new_year_in_paris(
     make_client: ClientFactory, database: Database, redis_client: Any, clock: FakeClock
 ) -> None:
     clock.freeze(LAST.astimezone(dt.UTC))
-    client = await make_client(trusted=False, timezone=PARIS)
+    client = await make_client(timezone=PARIS)
     await send_event(client, "letter_generate", **MOTIVATION)
     clock.advance(seconds=0.2)
     await send_event(client, "letter_generate", **ANTI)

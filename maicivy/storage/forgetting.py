@@ -1,0 +1,134 @@
+"""Forgetting one visitor: their rows, the sketches they are in, and the trust in Redis' copy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from maicivy.errors import StorageUnavailable
+from maicivy.logs import fields
+from maicivy.periods import local_day
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import uuid
+    from collections.abc import Sequence
+    from zoneinfo import ZoneInfo
+
+    from maicivy.periods import Clock
+    from maicivy.storage.postgres import Connection, Postgres, Record
+    from maicivy.storage.realtime import Realtime
+
+log = logging.getLogger(__name__)
+
+BITE_ROWS = 1_000
+DEADLINE_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Forgotten:
+    """What was removed: was there a row of the visitor's own, and how many events."""
+
+    visitor: bool = False
+    events: int = 0
+
+
+class Forgetting:
+    """Removes what is held of a visitor; totals, which name nobody, stay.
+
+    Here it is done for one visitor at a time, so that the writer always has a connection.
+    """
+
+    def __init__(
+        self, postgres: Postgres, realtime: Realtime, clock: Clock, zone: ZoneInfo
+    ) -> None:
+        self._postgres = postgres
+        self._realtime = realtime
+        self._clock = clock
+        self._zone = zone
+        self._turn = asyncio.Lock()
+
+    async def forget(self, visitor_id: uuid.UUID) -> Forgotten:
+        """Remove every row, and see that no number still counts the visitor.
+
+        Raises `StorageUnavailable` when it could not finish; what was removed stays removed, and
+        the next call goes on from there.
+        """
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS), self._turn:
+                forgotten = await self._removed(visitor_id)
+        except TimeoutError:
+            raise StorageUnavailable("forgetting took too long") from None
+        if forgotten.visitor:
+            log.info("a visitor was forgotten", extra=fields(events=forgotten.events))
+        return forgotten
+
+    async def _removed(self, visitor_id: uuid.UUID) -> Forgotten:
+        removal = _Removal(self._postgres, self._zone, visitor_id)
+        try:
+            begun_at = self._clock()
+            while await removal.bite(begun_at) == BITE_ROWS:
+                pass
+            return await removal.finish()
+        finally:
+            if removal.counted_anew:
+                await self._doubt(visitor_id)
+
+    async def _doubt(self, visitor_id: uuid.UUID) -> None:
+        """Rely on Redis again when it is filled anew, here and in every other process.
+
+        Should Redis not answer now, its marker names an old generation when it comes back.
+        """
+        self._realtime.distrust()
+        with contextlib.suppress(StorageUnavailable):
+            await self._realtime.forget(visitor_id)
+
+
+class _Removal:
+    """The transactions that remove one visitor; `counted_anew` says that one may have committed."""
+
+    def __init__(self, postgres: Postgres, zone: ZoneInfo, visitor_id: uuid.UUID) -> None:
+        self._postgres = postgres
+        self._zone = zone
+        self._visitor_id = visitor_id
+        self._events = 0
+        self.counted_anew = False
+
+    async def bite(self, until: dt.datetime) -> int:
+        """Delete some events that are not later than `until`; return how many."""
+        async with self._postgres.writing() as connection, connection.transaction():
+            rows = await self._postgres.run(
+                connection, "delete_visitor_events", self._visitor_id, BITE_ROWS, until
+            )
+            if rows:
+                await self._unsketch(connection, rows)
+        self._events += len(rows)
+        return len(rows)
+
+    async def finish(self) -> Forgotten:
+        """Delete the visitor's row together with what came after the last bite.
+
+        The row is locked first: whoever stores an event of the visitor waits for it, and makes a
+        new row afterwards, so that no event is ever without its visitor.
+        """
+        async with self._postgres.writing() as connection, connection.transaction():
+            if not await self._postgres.run(connection, "lock_visitor", self._visitor_id):
+                return Forgotten(events=self._events)
+            rows = await self._postgres.run(connection, "delete_last_events", self._visitor_id)
+            await self._postgres.run(connection, "delete_visitor", self._visitor_id)
+            await self._unsketch(connection, rows)
+        return Forgotten(visitor=True, events=self._events + len(rows))
+
+    async def _unsketch(self, connection: Connection, events: Sequence[Record]) -> None:
+        """Have the sketches of these events' days made anew, and Redis' copy as well.
+
+        In this order: a sketch that is on its way is either stored before the generation changes,
+        and deleted here, or not stored at all.
+        """
+        days = {local_day(event["created_at"], self._zone) for event in events}
+        self.counted_anew = True
+        await self._postgres.run(connection, "bump_copy_generation")
+        await self._postgres.run(connection, "delete_sketches", sorted(days))
