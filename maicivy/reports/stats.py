@@ -34,7 +34,7 @@ async def realtime(source: Source) -> Snapshot:
     return Snapshot(
         day=today,
         current_visitors=await count("count_active_visitors", active_since),
-        unique_today=await count("count_visitors_since", day_start(today, source.zone)),
+        unique_today=await _unique_from_postgres(source, Period.DAY, today),
         total_events=events,
         letters_today=letters,
         timestamp=int(now.timestamp()),
@@ -95,8 +95,12 @@ async def unique_visitors(source: Source, period: Period, start: dt.date) -> int
         estimate = await source.realtime.unique_visitors(period, start)
         if estimate is not None:
             return estimate
-    since = day_start(start, source.zone)
-    return int(await source.postgres.fetch_value("count_visitors_since", since))
+    return await _unique_from_postgres(source, period, start)
+
+
+async def _unique_from_postgres(source: Source, period: Period, start: dt.date) -> int:
+    span = day_start(start, source.zone), day_start(period.end(start), source.zone)
+    return int(await source.postgres.fetch_value("count_visitors_between", *span))
 
 
 async def _period(source: Source, period: Period, start: dt.date) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from maicivy.logs import fields
 from maicivy.periods import ONE_DAY, Period, day_start, local_day
 from maicivy.storage import epochs, keys
 from maicivy.storage.postgres import affected
-from maicivy.storage.realtime import Totals, write_totals
+from maicivy.storage.realtime import Totals, write_active, write_totals
 from maicivy.storage.sketches import CLOSED_AFTER, Sketches, unavailable_when_away
 
 if TYPE_CHECKING:
@@ -298,16 +298,16 @@ class Mirror:
     async def _fill_visitors(self, since: dt.datetime, now: dt.datetime) -> None:
         """Put everybody who has been here since `since` into the open periods they belong to."""
         today = local_day(now, self._zone)
-        opened = {period: day_start(start, self._zone) for period, start in keys.current(today)}
-        async for rows in self._postgres.stream("select_visitors_since", since, chunk=CHUNK):
+        for period, start in await self.sketches.open_periods(today):
+            key = keys.unique_visitors(period, start)
+            async for members in self.sketches.visitors(period, start, since):
+                await self._client.pfadd(key, *members)
+                await self._client.expire(key, keys.ttl_seconds(period, start, today))
+        active_since = now - dt.timedelta(seconds=keys.ACTIVE_SECONDS)
+        async for rows in self._postgres.stream("select_visitors_since", active_since, chunk=CHUNK):
             pipe = self._client.pipeline(transaction=False)
-            for period, start in opened.items():
-                members = [str(row["id"]) for row in rows if row["last_visit"] >= start]
-                if members:
-                    key = keys.unique_visitors(period, period.start(today))
-                    pipe.pfadd(key, *members)
-                    pipe.expire(key, keys.ttl_seconds(period, period.start(today), today))
-            write_totals(pipe, Totals(last_seen=_active(rows, now)), today)
+            last_seen = {row["id"]: row["last_visit"].timestamp() for row in rows}
+            write_active(pipe, last_seen, now)
             await pipe.execute()
 
     async def _fill_closed_days(self, now: dt.datetime) -> None:
@@ -348,8 +348,3 @@ class Mirror:
                 names.clear()
         if names:
             await self._client.unlink(*names)
-
-
-def _active(rows: Iterable[Any], now: dt.datetime) -> dict[uuid.UUID, float]:
-    since = now - dt.timedelta(seconds=keys.ACTIVE_SECONDS)
-    return {row["id"]: row["last_visit"].timestamp() for row in rows if row["last_visit"] > since}

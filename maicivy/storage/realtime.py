@@ -197,6 +197,7 @@ class Realtime:
             expected = _expected_sketches(totals, today, len(messages))
             pipe.exists(keys.EPOCH, *expected)
             write_totals(pipe, totals, today)
+            write_active(pipe, totals.last_seen, now)
             for message in messages:
                 pipe.publish(keys.CHANNEL, message)
             writes = len(pipe)
@@ -336,10 +337,14 @@ def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:
     if totals.themes:
         pipe.zadd(keys.THEMES, dict(totals.themes), gt=True)
         pipe.zremrangebyrank(keys.THEMES, 0, -keys.MAX_THEMES - 1)
-    if totals.last_seen:
-        seen = {str(visitor): instant for visitor, instant in totals.last_seen.items()}
+
+
+def write_active(pipe: Pipeline, last_seen: dict[uuid.UUID, float], now: dt.datetime) -> None:
+    """Queue the commands that mark visitors active, and let those go who are not any more."""
+    if last_seen:
+        seen = {str(visitor): instant for visitor, instant in last_seen.items()}
         pipe.zadd(keys.ACTIVE, seen, gt=True)
-        pipe.zremrangebyscore(keys.ACTIVE, "-inf", max(seen.values()) - keys.ACTIVE_SECONDS)
+        pipe.zremrangebyscore(keys.ACTIVE, "-inf", now.timestamp() - keys.ACTIVE_SECONDS)
         pipe.expire(keys.ACTIVE, keys.ACTIVE_SECONDS)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from maicivy.errors import StorageUnavailable
-from maicivy.periods import ONE_DAY, day_start, local_day
+from maicivy.periods import ONE_DAY, Period, day_start, local_day
 from maicivy.storage import keys
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Sketches:
         now = self._clock()
         before = local_day(now - CLOSED_AFTER, self._zone)
         oldest = local_day(now, self._zone) - dt.timedelta(days=90)
+        await self._postgres.write("forget_open_sketches", before)
         rows = await self._postgres.fetch("select_unsketched_days", before, oldest)
         for row in rows:
             if progress:
@@ -53,6 +54,23 @@ class Sketches:
             if sketch is not None:
                 await self._postgres.write("insert_sketch", row["day"], sketch, generation)
         return len(rows)
+
+    async def open_periods(self, today: dt.date) -> list[tuple[Period, dt.date]]:
+        """Return the open day, week and month, and those in which only a wrong clock has been."""
+        later = await self._postgres.fetch("select_later_periods", today)
+        return [
+            *keys.current(today),
+            *((Period(row["period"]), row["period_start"]) for row in later),
+        ]
+
+    async def visitors(
+        self, period: Period, start: dt.date, since: dt.datetime | None = None
+    ) -> AsyncIterator[list[str]]:
+        """Yield those who were there in an open period, after `since` if that is given."""
+        begin, end = day_start(start, self._zone), day_start(period.end(start), self._zone)
+        begin = max(begin, since or begin)
+        async for rows in self._postgres.stream("select_visitors_between", begin, end):
+            yield [str(row["id"]) for row in rows]
 
     @contextlib.asynccontextmanager
     async def of_day(self, day: dt.date) -> AsyncIterator[str]:

@@ -155,12 +155,11 @@ class Verifier:
                     await self._client.unlink(key)
 
     async def _sketch_open_periods(self, root: str, today: dt.date, made: dict[str, str]) -> None:
-        for period, start in keys.current(today):
+        for period, start in await self._sketches.open_periods(today):
             name = keys.unique_visitors(period, start)
-            since = day_start(start, self._zone)
-            async for rows in self._postgres.stream("select_visitors_since", since):
+            async for members in self._sketches.visitors(period, start):
                 key = made.setdefault(name, f"{root}:{name}")
-                await self._client.pfadd(key, *(str(row["id"]) for row in rows))
+                await self._client.pfadd(key, *members)
                 await self._client.expire(key, keys.SCRATCH_SECONDS)
 
     async def _sketch_closed_days(

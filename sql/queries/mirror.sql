@@ -6,8 +6,26 @@ WHERE (period = 'day' AND period_start >= $1) OR (period <> 'day' AND period_sta
 ORDER BY period, period_start;
 
 -- name: select_visitors_since
--- Visitors by their last visit, for the unique counts of open periods and the active set.
+-- Visitors by their last visit, for the active set.
 SELECT id, last_visit FROM visitors WHERE last_visit >= $1;
+
+-- name: select_visitors_between
+-- Who was there from $1 to $2 exclusive, for the unique counts of open periods. A last visit after
+-- the end is one of a clock that ran ahead: only then the events are asked.
+SELECT v.id
+FROM visitors AS v
+WHERE v.last_visit >= $1
+  AND (v.last_visit < $2 OR EXISTS (
+      SELECT 1 FROM analytics_events AS e
+      WHERE e.visitor_id = v.id AND e.created_at >= $1 AND e.created_at < $2));
+
+-- name: select_later_periods
+-- Periods that begin after the day $1 and have events: those of a clock that ran ahead.
+SELECT period, period_start FROM rollup_periods WHERE period_start > $1 ORDER BY 1, 2;
+
+-- name: forget_open_sketches
+-- The days from $1 on are not over, whatever a clock that ran ahead thought of them.
+DELETE FROM unique_sketches WHERE day >= $1;
 
 -- name: count_themes
 -- How many themes the ranking has, $1 at the most.

@@ -4,9 +4,15 @@ SELECT period, period_start, events, letters
 FROM rollup_periods
 WHERE (period, period_start) IN (('day', $1::date), ('week', $2::date), ('month', $3::date));
 
--- name: count_visitors_since
--- How many visitors have been here since an instant: the unique visitors of an open period.
-SELECT count(*) FROM visitors WHERE last_visit >= $1;
+-- name: count_visitors_between
+-- How many visitors were there from $1 to $2 exclusive: the unique visitors of an open period. A
+-- last visit after the end is one of a clock that ran ahead: only then the events are asked.
+SELECT count(*)
+FROM visitors AS v
+WHERE v.last_visit >= $1
+  AND (v.last_visit < $2 OR EXISTS (
+      SELECT 1 FROM analytics_events AS e
+      WHERE e.visitor_id = v.id AND e.created_at >= $1 AND e.created_at < $2));
 
 -- name: count_active_visitors
 -- How many visitors were here after an instant: the active ones, as Redis' active set has them.

@@ -152,6 +152,7 @@ async def test_a_client_that_does_not_read_is_closed_and_delays_nobody(
     live_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "STALLED_SECONDS", 0.2)
+    monkeypatch.setattr(live, "PING_SECONDS", 600.0)  # which would find it too, later
     hub = live_client.app[keys.HUB]
     _, writer = await asyncio.open_connection(live_client.host, live_client.port, limit=1)
     writer.write(

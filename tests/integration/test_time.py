@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from maicivy.web import keys
-from tests.conftest import ClientFactory, Database, FakeClock, get_data, send_event
+from tests.conftest import ClientFactory, Database, FakeClock, get_data, send_event, until
 
 PARIS = ZoneInfo("Europe/Paris")
 LAST = dt.datetime(2026, 12, 31, 23, 59, 59, 900_000, tzinfo=PARIS)
@@ -123,3 +124,36 @@ async def test_yesterdays_numbers_are_not_todays(
     assert (numbers["total_events"], numbers["letters_today"], numbers["unique_today"]) == (0, 0, 0)
     week = await get_data(client, "stats?period=week")
     assert (week["total_events"], week["unique_visitors"], week["conversion_rate"]) == (1, 1, 1.0)
+
+
+@pytest.mark.parametrize("jump", [{"hours": 1}, {"hours": -1}, {"days": 1}, {"days": -1}], ids=str)
+async def test_a_wall_clock_that_jumps_loses_and_doubles_nothing(
+    make_client: ClientFactory, database: Database, clock: FakeClock, jump: dict[str, int]
+) -> None:
+    clock.freeze(dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC))
+    client = await make_client()
+    verifier = client.app[keys.STORES].verifier
+    names = [str(uuid.uuid4()) for _ in range(6)]
+
+    async def send_all(agent: str) -> None:
+        for name in names:
+            await send_event(client, event_id=name, headers={"User-Agent": agent})
+            await send_event(client, "letter_generate", headers={"User-Agent": agent}, **MOTIVATION)
+
+    await send_all("curl/1")
+    clock.advance(**jump)
+    client.session.cookie_jar.clear()
+    await send_all("curl/2")
+    assert await verifier.verify() == []
+    clock.advance(**{unit: -amount for unit, amount in jump.items()})
+    await send_all("curl/1")
+
+    async def agreed() -> bool:
+        return not await verifier.verify()
+
+    await until(agreed)  # who was purged by the clock ahead is missed and brought back
+    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 6 + 18
+    assert await database.fetchval("SELECT sum(events) FROM rollup_events") == 24
+    numbers = await get_data(client, "stats?period=month")
+    assert (numbers["total_events"], numbers["letters_generated"]) == (24, 18)
+    assert numbers["unique_visitors"] == await database.fetchval("SELECT count(*) FROM visitors")
