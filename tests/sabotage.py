@@ -43,7 +43,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "count in Redis instead of telling it the total",
-        "maicivy/storage/realtime.py",
+        "maicivy/storage/totals.py",
         "if not old or tonumber(told) > old then redis.call('SET', key, told, 'EX', ttl)",
         "if true then redis.call('INCR', key)",
         ("tests/integration/test_writer.py", "tests/integration/test_mirror.py"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from maicivy.periods import Period
-from maicivy.storage.realtime import Totals
+from maicivy.storage.totals import Totals
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -22,8 +22,8 @@ from maicivy.logs import fields
 from maicivy.periods import ONE_DAY, Period, day_start, local_day
 from maicivy.storage import epochs, keys
 from maicivy.storage.postgres import affected
-from maicivy.storage.realtime import Totals, write_active, write_totals
 from maicivy.storage.sketches import CLOSED_AFTER, Sketches, unavailable_when_away
+from maicivy.storage.totals import Totals, write_active, write_totals
 
 if TYPE_CHECKING:
     import uuid

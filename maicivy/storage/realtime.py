@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
@@ -22,6 +22,7 @@ from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.periods import Period, local_day
 from maicivy.storage import epochs, keys
 from maicivy.storage.breaker import Breaker
+from maicivy.storage.totals import expected_sketches, write_active, write_totals
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -32,21 +33,11 @@ if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
 
     from maicivy.metrics import Metrics
+    from maicivy.storage.totals import Totals
 
 HOT_TIMEOUT_SECONDS = 0.25
 HOT_DEADLINE_SECONDS = 0.5
 MAX_CONNECTIONS = 64
-
-# Raises each counter to its value in ARGV, never lowers it, and renews its time to live.
-SET_MAX = """
-for i, key in ipairs(KEYS) do
-  local told, ttl = ARGV[2 * i - 1], ARGV[2 * i]
-  local old = tonumber(redis.call('GET', key) or '')
-  if not old or tonumber(told) > old then redis.call('SET', key, told, 'EX', ttl)
-  else redis.call('EXPIRE', key, ttl) end
-end
-return 1
-"""
 
 # A sliding log: takes a place among the last ARGV[2] milliseconds if fewer than ARGV[1] are taken.
 # Returns whether there was one, how many are left, and in how many ms the oldest falls out.
@@ -83,16 +74,6 @@ def connect(url: str, timeout_seconds: float) -> redis.asyncio.Redis:
     except ValueError as error:
         raise OperatorError(f"REDIS_URL cannot be used: {error}.") from None
     return redis.asyncio.Redis.from_pool(pool)
-
-
-@dataclass(slots=True)
-class Totals:
-    """The absolute values that a commit returned, and who it was that came."""
-
-    periods: list[tuple[Period, dt.date, int, int]] = field(default_factory=list)
-    themes: list[tuple[str, int]] = field(default_factory=list)
-    visitors_by_day: dict[dt.date, set[uuid.UUID]] = field(default_factory=dict)
-    last_seen: dict[uuid.UUID, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +175,7 @@ class Realtime:
         today = local_day(now, self._zone)
         async with self.calling("refresh") as client:
             pipe = client.pipeline(transaction=False)
-            expected = _expected_sketches(totals, today, len(messages))
+            expected = expected_sketches(totals, today, len(messages))
             pipe.exists(keys.EPOCH, *expected)
             write_totals(pipe, totals, today)
             write_active(pipe, totals.last_seen, now)
@@ -301,51 +282,6 @@ class Realtime:
                 await self._client.ping()
         except (RedisError, OSError, TimeoutError) as error:
             raise StorageUnavailable(type(error).__name__) from error
-
-
-def _expected_sketches(totals: Totals, today: dt.date, new_events: int) -> list[str]:
-    """Return the sketches that were there before, as their periods had earlier events."""
-    return [
-        keys.unique_visitors(period, start)
-        for period, start, events, _ in totals.periods
-        if events > new_events and keys.ttl_seconds(period, start, today) > 0
-    ]
-
-
-def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:
-    """Queue the commands that bring Redis up to `totals`."""
-    names: list[str] = []
-    values: list[int] = []
-    for period, start, events, letters in totals.periods:
-        ttl = keys.ttl_seconds(period, start, today)
-        if ttl > 0:
-            names += (
-                keys.stat(period, start, keys.TOTAL_EVENTS),
-                keys.stat(period, start, keys.LETTERS),
-            )
-            values += events, ttl, letters, ttl
-    if names:
-        pipe.eval(SET_MAX, len(names), *names, *values)
-    for day, visitors in totals.visitors_by_day.items():
-        members = [str(visitor) for visitor in visitors]
-        for period in Period:
-            start = period.start(day)
-            key, ttl = keys.unique_visitors(period, start), keys.ttl_seconds(period, start, today)
-            if ttl > 0:
-                pipe.pfadd(key, *members)
-                pipe.expire(key, ttl)
-    if totals.themes:
-        pipe.zadd(keys.THEMES, dict(totals.themes), gt=True)
-        pipe.zremrangebyrank(keys.THEMES, 0, -keys.MAX_THEMES - 1)
-
-
-def write_active(pipe: Pipeline, last_seen: dict[uuid.UUID, float], now: dt.datetime) -> None:
-    """Queue the commands that mark visitors active, and let those go who are not any more."""
-    if last_seen:
-        seen = {str(visitor): instant for visitor, instant in last_seen.items()}
-        pipe.zadd(keys.ACTIVE, seen, gt=True)
-        pipe.zremrangebyscore(keys.ACTIVE, "-inf", now.timestamp() - keys.ACTIVE_SECONDS)
-        pipe.expire(keys.ACTIVE, keys.ACTIVE_SECONDS)
 
 
 def _read_snapshot(pipe: Pipeline, now: dt.datetime, today: dt.date) -> None:

@@ -24,7 +24,7 @@ SOCKETS = 50
 async def test_killed_at_random_moments(arena: Arena) -> None:
     load, chance = Load([arena.program.url]), random.Random(1)
     kills, slowest = short_or_full(4, 20), 0.0
-    async with load.running():
+    async with load.running(workers=16):  # so that some are under way at any moment
         for _ in range(kills):
             await asyncio.sleep(chance.uniform(0.3, 1.2))
             await arena.program.kill()

@@ -1,0 +1,81 @@
+"""What Redis is told: absolute values and who came, in commands that can be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from maicivy.periods import Period
+from maicivy.storage import keys
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import uuid
+
+    from redis.asyncio.client import Pipeline
+
+# Raises each counter to its value in ARGV, never lowers it, and renews its time to live.
+SET_MAX = """
+for i, key in ipairs(KEYS) do
+  local told, ttl = ARGV[2 * i - 1], ARGV[2 * i]
+  local old = tonumber(redis.call('GET', key) or '')
+  if not old or tonumber(told) > old then redis.call('SET', key, told, 'EX', ttl)
+  else redis.call('EXPIRE', key, ttl) end
+end
+return 1
+"""
+
+
+@dataclass(slots=True)
+class Totals:
+    """The absolute values that a commit returned, and who it was that came."""
+
+    periods: list[tuple[Period, dt.date, int, int]] = field(default_factory=list)
+    themes: list[tuple[str, int]] = field(default_factory=list)
+    visitors_by_day: dict[dt.date, set[uuid.UUID]] = field(default_factory=dict)
+    last_seen: dict[uuid.UUID, float] = field(default_factory=dict)
+
+
+def expected_sketches(totals: Totals, today: dt.date, new_events: int) -> list[str]:
+    """Return the sketches that were there before, as their periods had earlier events."""
+    return [
+        keys.unique_visitors(period, start)
+        for period, start, events, _ in totals.periods
+        if events > new_events and keys.ttl_seconds(period, start, today) > 0
+    ]
+
+
+def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:
+    """Queue the commands that bring Redis up to `totals`."""
+    names: list[str] = []
+    values: list[int] = []
+    for period, start, events, letters in totals.periods:
+        ttl = keys.ttl_seconds(period, start, today)
+        if ttl > 0:
+            names += (
+                keys.stat(period, start, keys.TOTAL_EVENTS),
+                keys.stat(period, start, keys.LETTERS),
+            )
+            values += events, ttl, letters, ttl
+    if names:
+        pipe.eval(SET_MAX, len(names), *names, *values)
+    for day, visitors in totals.visitors_by_day.items():
+        members = [str(visitor) for visitor in visitors]
+        for period in Period:
+            start = period.start(day)
+            key, ttl = keys.unique_visitors(period, start), keys.ttl_seconds(period, start, today)
+            if ttl > 0:
+                pipe.pfadd(key, *members)
+                pipe.expire(key, ttl)
+    if totals.themes:
+        pipe.zadd(keys.THEMES, dict(totals.themes), gt=True)
+        pipe.zremrangebyrank(keys.THEMES, 0, -keys.MAX_THEMES - 1)
+
+
+def write_active(pipe: Pipeline, last_seen: dict[uuid.UUID, float], now: dt.datetime) -> None:
+    """Queue the commands that mark visitors active, and let those go who are not any more."""
+    if last_seen:
+        seen = {str(visitor): instant for visitor, instant in last_seen.items()}
+        pipe.zadd(keys.ACTIVE, seen, gt=True)
+        pipe.zremrangebyscore(keys.ACTIVE, "-inf", now.timestamp() - keys.ACTIVE_SECONDS)
+        pipe.expire(keys.ACTIVE, keys.ACTIVE_SECONDS)
