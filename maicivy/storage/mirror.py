@@ -15,12 +15,11 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError
-
 from maicivy.errors import StorageUnavailable
 from maicivy.logs import fields
 from maicivy.periods import ONE_DAY, Period, day_start, local_day
 from maicivy.storage import epochs, keys
+from maicivy.storage.inspector import Inspector
 from maicivy.storage.postgres import affected
 from maicivy.storage.sketches import CLOSED_AFTER, Sketches, unavailable_when_away
 from maicivy.storage.totals import Totals, write_active, write_totals
@@ -44,9 +43,6 @@ LOCK_PAUSE_SECONDS = 0.1
 CHUNK = 1000
 # A commit may end this long after its events were stamped.
 LATE_COMMIT = dt.timedelta(seconds=30)
-# Longer than from counting the active to finding them in Redis.
-NOBODY_FALLS_OUT = dt.timedelta(seconds=20)
-SETTLE_SECONDS = 0.3
 
 # Sets KEYS[1] to ARGV[2] if it still is ARGV[1].
 REPLACE = """
@@ -86,7 +82,7 @@ class Mirror:
         self._metrics = metrics
         self._clock = clock
         self._zone = zone
-        self._database_id = str(database_id)
+        self._inspector = Inspector(postgres, client, zone, database_id)
         self.sketches = Sketches(postgres, client, clock, zone)
         self._complete_until: dt.datetime | None = None
         self._strays = 0
@@ -126,10 +122,10 @@ class Mirror:
 
     async def _look(self, now: dt.datetime) -> Look:
         """Compare the marker with the one that a good copy has, and look for what is missing."""
-        strays, expected = self._realtime.strays(), await self._expected_epoch()
+        strays, expected = self._realtime.strays(), await self._inspector.expected_epoch()
         self._realtime.expect(expected)
         found: bytes | None = await self._client.get(keys.EPOCH)  # type: ignore[assignment]
-        if await self._ahead(now):
+        if await self._inspector.ahead(now):
             log.warning("Redis holds more than PostgreSQL and is filled anew")
             found = b""
         known = self._complete_until is not None and strays == self._strays
@@ -137,8 +133,8 @@ class Mirror:
             known
             and found == expected
             and not self._realtime.lost_keys
-            and not await self._lost_keys(now)
-            and not await self._fell_short(now)
+            and not await self._inspector.lost_keys(now)
+            and not await self._inspector.fell_short(now)
         )
         return Look(expected, found, strays, whole)
 
@@ -161,62 +157,6 @@ class Mirror:
     async def sketch_closed_days(self, progress: Callable[[str], None] | None = None) -> int:
         """Store the sketch of every closed day that has none yet; return how many."""
         return await self.sketches.store_missing(progress)
-
-    async def _expected_epoch(self) -> bytes:
-        generation = await self._postgres.fetch_value("select_copy_generation")
-        try:
-            server: dict[str, Any] = await self._client.info("server")
-        except RedisError as error:
-            if isinstance(error, ConnectionError | TimeoutError):
-                raise
-            server = {}
-        return epochs.whole(self._database_id, generation, server.get("run_id", "-"))
-
-    async def _ahead(self, now: dt.datetime) -> bool:
-        """Say whether Redis counts more than PostgreSQL, as after a backup was restored.
-
-        Redis is read first and PostgreSQL only grows, so events under way cannot look like that.
-        """
-        today = local_day(now, self._zone)
-        names = {
-            (period, start): keys.stat(period, start, keys.TOTAL_EVENTS)
-            for period, start in keys.current(today)
-        }
-        told = await self._client.mget(list(names.values()))
-        rows = await self._postgres.fetch("select_period_totals", *(start for _, start in names))
-        truth = {(row["period"], row["period_start"]): row["events"] for row in rows}
-        return any(
-            not count.isdigit() or int(count) > truth.get(key, 0)
-            for key, count in zip(names, told, strict=True)
-            if count is not None
-        )
-
-    async def _lost_keys(self, now: dt.datetime) -> bool:
-        """Say whether a sketch of an open period is missing although somebody was there."""
-        today = local_day(now, self._zone)
-        starts = [start for _, start in keys.current(today)]
-        instants = [day_start(start, self._zone) for start in starts]
-        rows = await self._postgres.fetch("select_visited_periods", starts, instants)
-        visited = {row["period_start"] for row in rows}
-        expected = [
-            keys.unique_visitors(period, start)
-            for period, start in keys.current(today)
-            if start in visited
-        ]
-        return bool(expected) and await self._client.exists(*expected) < len(expected)
-
-    async def _fell_short(self, now: dt.datetime) -> bool:
-        """Say whether the ranking or the active set lacks members that PostgreSQL has.
-
-        Redis is read a moment later and both only grow, so events under way cannot look like that.
-        """
-        since = now - dt.timedelta(seconds=keys.ACTIVE_SECONDS) + NOBODY_FALLS_OUT
-        themes = await self._postgres.fetch_value("count_themes", keys.MAX_THEMES)
-        active = await self._postgres.fetch_value("count_active_visitors", since)
-        await asyncio.sleep(SETTLE_SECONDS)
-        ranked = await self._client.zcard(keys.THEMES)
-        seen = await self._client.zcount(keys.ACTIVE, f"({since.timestamp()}", "+inf")
-        return bool(ranked < themes or seen < active)
 
     async def _refill(self, look: Look) -> None:
         """Fill in everything; whoever takes the marker away meanwhile has it done again.
