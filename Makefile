@@ -4,10 +4,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FUZZ_SECONDS ?= 600
 MAICIVY_SITE_DIR ?= examples/site
 export MAICIVY_SITE_DIR
 
-.PHONY: help run test lint chaos sabotage audit bench clean
+.PHONY: help run test lint chaos sabotage audit fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,6 +36,12 @@ audit: $(VENV)/.audit ## ask the advisory databases about what is installed
 
 bench: $(VENV)/.test ## measure against a bare aiohttp handler
 	@env -u MAICIVY_SITE_DIR $(BIN)/python -m bench
+
+fuzz: $(VENV)/.test ## look for a body that breaks the parser (FUZZ_SECONDS=600)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@mkdir -p build/fuzz
+	@$(BIN)/python -m tests.fuzz.fuzz_body -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+	  -artifact_prefix=build/fuzz/ -dict=tests/fuzz/body.dict build/fuzz
 
 clean: ## remove the virtual environment, caches and build products; data/ stays
 	rm -rf $(VENV) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -38,6 +38,8 @@ _EVENT_TYPE = re.compile(EVENT_TYPE)
 _EVENT_ID = re.compile(EVENT_ID)
 _THEME = re.compile(THEME)
 _URL = re.compile(URL)
+# What is left of header bytes that are no UTF-8; PostgreSQL takes no text that holds it.
+_UNDECODED = re.compile(r"[\ud800-\udfff]")
 _SAME_AS = {
     "cv_theme_selected": "cv_theme_change",
     "letter_generated": "letter_generate",
@@ -189,6 +191,8 @@ def path_of(url: str) -> str:
 def referer_of(header: str | None) -> str | None:
     """Return a `Referer` header as it is stored; one that is no URL is as good as none."""
     if not header or len(header) > MAX_URL_LENGTH or not _URL.fullmatch(header):
+        return None
+    if _UNDECODED.search(header):
         return None
     return _stored_referrer(header)
 
