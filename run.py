@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import platform
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -27,6 +29,7 @@ from maicivy.logs import fields
 from maicivy.metrics import Metrics
 from maicivy.periods import utc_now
 from maicivy.storage.stores import Stores, open_stores
+from maicivy.web import door, keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -92,18 +95,13 @@ def make_parser() -> argparse.ArgumentParser:
 def serve(config: Config) -> int:
     """Serve until SIGINT or SIGTERM."""
     with started_servers(config, embedded.start) as (database_url, redis_url, servers):
+        config = _fitting(config)
         app = create_app(config, database_url=database_url, redis_url=redis_url)
         if servers is not None:
             app.cleanup_ctx.append(_reviving(servers))
         try:
-            web.run_app(
-                app,
-                host=config.host,
-                port=config.port,
-                access_log=None,
-                shutdown_timeout=SHUTDOWN_SECONDS,
-                print=lambda _: _announce(config, servers),
-            )
+            with contextlib.suppress(asyncio.CancelledError):
+                asyncio.run(_serve(app, config, lambda: _announce(config, servers)))
         except OSError as error:
             where = f"{config.host}:{config.port}"
             raise OperatorError(
@@ -112,6 +110,19 @@ def serve(config: Config) -> int:
             ) from None
     log.info("stopped")
     return DONE
+
+
+async def _serve(app: web.Application, config: Config, ready: Callable[[], None]) -> None:
+    runner = door.Runner(app, app[keys.DOOR], shutdown_timeout=SHUTDOWN_SECONDS)
+    await door.serve(runner, config.host, config.port, (signal.SIGINT, signal.SIGTERM), ready)
+
+
+def _fitting(config: Config) -> Config:
+    """Return the settings with no more connections than the system has open files for."""
+    fitting = door.fitting_connections(config.max_connections)
+    if fitting < config.max_connections:
+        log.warning("the limit of open files allows fewer connections", extra=fields(most=fitting))
+    return dataclasses.replace(config, max_connections=fitting)
 
 
 def migrate(config: Config) -> int:

@@ -23,6 +23,7 @@ from maicivy.reports.source import Source
 from maicivy.storage.addresses import AddressKeys
 from maicivy.storage.stores import Stores, open_stores
 from maicivy.web import collect, keys, live, ops
+from maicivy.web.door import Bounds, Door, Runner
 from maicivy.web.middleware import explain, guard
 from maicivy.web.routes import MIDDLEWARES, routes
 
@@ -33,9 +34,17 @@ if TYPE_CHECKING:
 
 
 def create_app(
-    config: Config, *, database_url: str, redis_url: str, clock: Clock = utc_now
+    config: Config,
+    *,
+    database_url: str,
+    redis_url: str,
+    clock: Clock = utc_now,
+    bounds: Bounds | None = None,
 ) -> web.Application:
-    """Return the application; it connects when it starts."""
+    """Return the application; it connects when it starts.
+
+    `bounds` are those of connections, if they are not to be the configured ones.
+    """
     app = web.Application(middlewares=MIDDLEWARES)
     app.on_response_prepare.append(guard)
     app[keys.CONFIG] = config
@@ -43,6 +52,7 @@ def create_app(
     app[keys.PARAMETERS] = QueryParameters.of(config.query_parameters)
     app[keys.METRICS] = Metrics()
     app[keys.LEDGER] = Ledger(app[keys.METRICS], clock())
+    app[keys.DOOR] = Door(bounds or Bounds(config.max_connections), app[keys.METRICS])
     app[keys.SOCKETS] = set()
     app[keys.BODIES] = set()
     app.add_routes(routes(config))
@@ -117,6 +127,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
         lambda: rotate_keys(app[keys.ADDRESSES], stores.partitions, stores.postgres, clock, zone),
     )
     tasks.start("cleanup", app[keys.CLEANUP].run)
+    tasks.start("door", app[keys.DOOR].run)
     try:
         yield
     finally:
@@ -133,7 +144,7 @@ async def metrics_port(app: web.Application) -> AsyncIterator[None]:
     side[keys.CONFIG] = config
     side[keys.METRICS] = app[keys.METRICS]
     side.router.add_get("/metrics", ops.get_metrics)
-    runner = web.AppRunner(side, access_log=None)
+    runner = Runner(side, app[keys.DOOR])
     await runner.setup()
     await web.TCPSite(runner, config.host, config.metrics_port).start()
     try:

@@ -215,6 +215,12 @@ SETTINGS: tuple[Setting, ...] = (
         100,
         "events a minute for one client address; 0 turns the limit off",
     ),
+    Setting(
+        "MAICIVY_MAX_CONNECTIONS",
+        _integer(1, 1_000_000),
+        20_000,
+        "HTTP connections at once; fewer where the system allows fewer open files",
+    ),
     Setting("MAICIVY_WS_MAX_CONNECTIONS", _integer(1, 100_000), 50, "WebSocket clients at once"),
     Setting(
         "MAICIVY_QUEUE_SIZE", _integer(1, 1_000_000), 10_000, "events that may wait for a commit"
@@ -257,6 +263,7 @@ class Config:
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     event_rate_limit: int = 100
+    max_connections: int = 20_000
     ws_max_connections: int = 50
     queue_size: int = 10_000
     batch_size: int = 500

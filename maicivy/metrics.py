@@ -161,6 +161,12 @@ class Metrics:
             "Background tasks that failed and were started again.",
             "task",
         )
+        self.http_connections = new.gauge("http_connections", "HTTP connections open now.")
+        self.connections_cut = new.counter(
+            "http_connections_cut_total",
+            "HTTP connections cut by the program, by reason.",
+            "reason",
+        )
         self.messages_skipped = new.counter(
             "websocket_messages_skipped_total",
             "Messages dropped for WebSocket clients that read too slowly.",

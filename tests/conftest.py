@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 import pytest
 import redis.asyncio
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 
 from maicivy import embedded
 from maicivy.app import create_app
@@ -23,6 +23,7 @@ from maicivy.storage import realtime
 from maicivy.storage.migrations import migrate
 from maicivy.storage.postgres import Postgres
 from maicivy.web import keys
+from maicivy.web.door import Bounds, Runner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,13 @@ class FakeClock:
             self.frozen += dt.timedelta(**units)
         else:
             self.offset += dt.timedelta(**units)
+
+
+class DoorServer(TestServer):
+    """A test's server, behind the program's own door."""
+
+    async def _make_runner(self, **settings: Any) -> Runner:
+        return Runner(self.app, self.app[keys.DOOR], **settings)
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,7 @@ async def make_client(
         database: str | None = None,
         redis: str | None = None,
         trusted: bool = True,
+        bounds: Bounds | None = None,
         **overrides: Any,
     ) -> Client:
         app = create_app(
@@ -149,8 +158,9 @@ async def make_client(
             database_url=database or urls.database,
             redis_url=redis or urls.redis,
             clock=clock,
+            bounds=bounds,
         )
-        client = await aiohttp_client(app, headers={"User-Agent": BROWSER})
+        client: Client = await aiohttp_client(DoorServer(app), headers={"User-Agent": BROWSER})
         if trusted:
             await until(lambda: app[keys.REALTIME].trusted)
         return client

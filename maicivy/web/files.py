@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import mimetypes
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 
@@ -29,6 +33,22 @@ _TYPES = {
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
+
+
+class _File(web.FileResponse):
+    """A file that is sent in pieces through the connection's own buffer.
+
+    `sendfile` would send it behind the back of the door, which has to see whether the client reads.
+    """
+
+    # Private: aiohttp chooses between the two ways by an environment variable that it reads once.
+    async def _sendfile(
+        self, request: web.BaseRequest, fobj: IO[Any], offset: int, count: int
+    ) -> AbstractStreamWriter:
+        writer = await web.StreamResponse.prepare(self, request)
+        if writer is None:
+            raise ConnectionResetError("Connection lost")
+        return await self._sendfile_fallback(writer, fobj, offset, count)
 
 
 def find_file(folder: Path, path: str) -> Path | None:
@@ -66,7 +86,7 @@ def file_response(file: Path, policy: str) -> web.FileResponse:
     headers = {"Content-Type": content_type, "Cache-Control": caching}
     if policy and content_type.startswith(_PAGES):
         headers["Content-Security-Policy"] = policy
-    return web.FileResponse(file, headers=headers)
+    return _File(file, headers=headers)
 
 
 async def get_static(request: web.Request) -> web.StreamResponse:

@@ -23,6 +23,7 @@ from maicivy.storage.addresses import AddressKeys
 from maicivy.storage.postgres import Postgres
 from maicivy.storage.realtime import Realtime
 from maicivy.storage.stores import Stores
+from maicivy.web.door import Door
 
 if TYPE_CHECKING:
     from maicivy.periods import Clock
@@ -45,6 +46,7 @@ LIMITER = web.AppKey("LIMITER", RateLimiter)
 WRITER = web.AppKey("WRITER", Writer)
 HUB = web.AppKey("HUB", Hub)
 BODIES = web.AppKey("BODIES", set[asyncio.Timeout])
+DOOR = web.AppKey("DOOR", Door)
 SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])
 
 # Headers that the answer gets whatever becomes of the request.

@@ -16,6 +16,7 @@ from maicivy.ingest.event import make_event, page_view
 from maicivy.ingest.ledger import DropReason
 from maicivy.logs import fields
 from maicivy.periods import local_day
+from maicivy.web.answers import error_response, put_standard_headers
 from maicivy.web.client import allowed_origin, client_of, is_https, set_cookie
 from maicivy.web.files import file_response, find_file
 from maicivy.web.keys import (
@@ -71,17 +72,17 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ApiError as error:
-        return _error(error.status, error.message, error.code, error.headers)
+        return error_response(error.status, error.message, error.code, error.headers)
     except StorageUnavailable:
         lost = Unavailable("The numbers are not available now; try again soon.")
-        return _error(lost.status, lost.message, lost.code, lost.headers)
+        return error_response(lost.status, lost.message, lost.code, lost.headers)
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
         return _http_error(request, error)
     except Exception:
         log.exception("request failed", extra=fields(method=request.method))
-        return _error(500, "Something went wrong on the server.", "internal_error", {})
+        return error_response(500, "Something went wrong on the server.", "internal_error", {})
 
 
 @web.middleware
@@ -130,7 +131,7 @@ async def site(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _reword(response: web.HTTPExpectationFailed) -> None:
     """Say what is wrong as `explain` does, which never sees it; aiohttp would quote the header."""
-    error = _error(response.status, "Expect can only be 100-continue.", "expectation_failed")
+    error = error_response(response.status, "Expect can only be 100-continue.", "expectation_failed")
     response.body = error.body
     response.content_type = error.content_type
     response.headers["Content-Length"] = str(error.content_length)
@@ -140,14 +141,8 @@ async def guard(request: web.Request, response: web.StreamResponse) -> None:
     """Put the headers on that every answer has, those that aiohttp gives by itself included."""
     if isinstance(response, web.HTTPExpectationFailed):
         _reword(response)
+    put_standard_headers(response)
     headers = response.headers
-    headers["Server"] = "maicivy"
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
-    headers["X-Frame-Options"] = "SAMEORIGIN"
-    headers["Permissions-Policy"] = "browsing-topics=()"
-    if not isinstance(response, web.FileResponse):
-        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     if is_https(request):
         # Browsers ignore both over plain HTTP, the second with a complaint.
         headers["Strict-Transport-Security"] = "max-age=31536000"
@@ -199,21 +194,14 @@ def _page_view(request: web.Request) -> tuple[Event, Identity] | DropReason:
     return make_event(view, identity.visitor, now, zone), identity
 
 
-def _error(
-    status: int, message: str, code: str, headers: dict[str, str] | None = None
-) -> web.Response:
-    body = {"success": False, "error": message, "code": code}
-    return web.json_response(body, status=status, headers=headers)
-
-
 def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     """Word what aiohttp itself refuses."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         message = f"This address answers {allowed} only."
-        return _error(error.status, message, "method_not_allowed", {"Allow": allowed})
+        return error_response(error.status, message, "method_not_allowed", {"Allow": allowed})
     if error.status == HTTPStatus.NOT_FOUND:
-        return _error(404, "There is nothing at this address.", "not_found")
+        return error_response(404, "There is nothing at this address.", "not_found")
     log.info("request refused", extra=fields(status=error.status, method=request.method))
     phrase = HTTPStatus(error.status).phrase
-    return _error(error.status, f"{phrase}.", phrase.lower().replace(" ", "_").replace("-", "_"))
+    return error_response(error.status, f"{phrase}.", phrase.lower().replace(" ", "_").replace("-", "_"))
