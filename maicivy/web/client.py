@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from maicivy.errors import Forbidden
+from maicivy.errors import Forbidden, InvalidRequest
 from maicivy.ingest.identity import ClientRequest, Identity
 from maicivy.ingest.visitor import COOKIE_NAME, client_address, is_trusted
 from maicivy.web.keys import CONFIG
@@ -14,6 +15,8 @@ from maicivy.web.keys import CONFIG
 if TYPE_CHECKING:
     from aiohttp import web
 
+# A name or an address in brackets, and a port; RFC 9112 asks for 400 for everything else.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _LOOPBACK_NAMES = frozenset({"localhost", "::1"})
 
 
@@ -70,6 +73,12 @@ def end_cookie(request: web.Request, response: web.StreamResponse) -> None:
         samesite="Lax",
         secure=is_https(request),
     )
+
+
+def check_host(request: web.Request) -> None:
+    """Refuse a Host header that names no host; raises `InvalidRequest`."""
+    if not _HOST.fullmatch(request.headers.get("Host", "none")):
+        raise InvalidRequest("The Host header does not name a host.", code="invalid_host")
 
 
 def allowed_origin(request: web.Request) -> str | None:

@@ -91,7 +91,8 @@ def _not_tracked(request: web.Request, reason: DropReason) -> web.Response:
 
 
 def _check_headers(request: web.Request) -> None:
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    codings = request.headers.getall("Content-Encoding", [])
+    if any(coding.lower() != "identity" for coding in codings):
         raise UnsupportedMediaType("The body must not be compressed.", code="unsupported_coding")
     media_type = request.content_type if "Content-Type" in request.headers else ""
     if media_type not in _MEDIA_TYPES:

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from maicivy.logs import fields
 from maicivy.web.answers import error_response, put_standard_headers
+from maicivy.web.frames import FrameCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,6 +159,8 @@ class Connection(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]
             lingering_time=door.bounds.linger_seconds,
+            # no handler takes a compressed body, and a broken one would only fill the log
+            auto_decompress=False,
         )
         self._door = door
         self._answering = False
@@ -180,6 +183,10 @@ class Connection(web.RequestHandler):
             self._door.work(self)
         elif data:
             self._door.hear(self)
+
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        """Become a WebSocket, whose frames are looked at first."""
+        super().set_parser(cast("Any", FrameCheck(parser)), data_received_cb)
 
     def pause_writing(self) -> None:
         """Note that the client does not read; the live feed has its own way with such clients."""

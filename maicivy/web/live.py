@@ -9,7 +9,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import HttpVersion11, WSCloseCode, WSMsgType, web
 
 from maicivy.errors import InvalidRequest, StorageUnavailable, UpgradeRequired
 from maicivy.ingest.body import parse_object
@@ -28,17 +28,15 @@ CLOSE_SECONDS = 2.0
 
 async def websocket(request: web.Request) -> web.WebSocketResponse:
     """Serve one client until it leaves or the server stops."""
-    if "websocket" not in request.headers.get("Upgrade", "").lower():
-        raise UpgradeRequired(
-            "This address speaks WebSocket only.",
-            headers={"Upgrade": "websocket", "Connection": "Upgrade"},
-        )
+    _check_handshake(request)
     check_origin(request)
     hub = request.app[HUB]
     client = hub.connect(lambda: _abort(request))
     socket = web.WebSocketResponse(
         heartbeat=PING_SECONDS,
         compress=False,
+        # pings count as messages, so that a flood of them is noticed
+        autoping=False,
         # aiohttp refuses frames of this size, not beyond it
         max_msg_size=MAX_FRAME_BYTES + 1,
         timeout=CLOSE_SECONDS,
@@ -63,6 +61,24 @@ async def close_all(app: web.Application) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             await asyncio.gather(*goodbyes, return_exceptions=True)
     await app[HUB].close()
+
+
+def _check_handshake(request: web.Request) -> None:
+    """Refuse what aiohttp would let pass though RFC 6455 does not."""
+    upgrades = "websocket" in request.headers.get("Upgrade", "").lower()
+    if not upgrades or request.version < HttpVersion11:
+        raise UpgradeRequired(
+            "This address speaks WebSocket only.",
+            headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+        )
+    if request.headers.get("Sec-WebSocket-Version") != "13":
+        raise InvalidRequest(
+            "Only version 13 of WebSocket is spoken.",
+            code="invalid_handshake",
+            headers={"Sec-WebSocket-Version": "13"},
+        )
+    if request.body_exists:
+        raise InvalidRequest("A WebSocket handshake has no body.", code="invalid_handshake")
 
 
 async def _serve(socket: web.WebSocketResponse, hub: Hub, client: Client) -> None:
@@ -92,7 +108,9 @@ async def _receive(socket: web.WebSocketResponse, hub: Hub, client: Client) -> N
         arrivals.append(now)
         if message.type is WSMsgType.TEXT:
             await _answer(message.data, hub, client)
-        else:
+        elif message.type is WSMsgType.PING:
+            await socket.pong(message.data)
+        elif message.type is WSMsgType.BINARY:
             _put_error(client, "Only text messages are understood.", "binary_message")
 
 

@@ -17,7 +17,7 @@ from maicivy.ingest.ledger import DropReason
 from maicivy.logs import fields
 from maicivy.periods import local_day
 from maicivy.web.answers import error_response, put_standard_headers
-from maicivy.web.client import allowed_origin, client_of, is_https, set_cookie
+from maicivy.web.client import allowed_origin, check_host, client_of, is_https, set_cookie
 from maicivy.web.files import file_response, find_file
 from maicivy.web.keys import (
     ADDRESSES,
@@ -60,7 +60,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         resource = request.match_info.route.resource
         request.app[METRICS].request_duration.labels(
             endpoint=resource.canonical if resource else "unmatched",
-            method=request.method if request.method in _METHODS else "other",
+            method=_method(request),
             status=str(response.status),
         ).observe(time.perf_counter() - started)
     return response
@@ -70,6 +70,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every error into the contract's JSON: a sentence and a code, nothing internal."""
     try:
+        check_host(request)
         return await handler(request)
     except ApiError as error:
         return error_response(error.status, error.message, error.code, error.headers)
@@ -81,7 +82,7 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         return _http_error(request, error)
     except Exception:
-        log.exception("request failed", extra=fields(method=request.method))
+        log.exception("request failed", extra=fields(method=_method(request)))
         return error_response(500, "Something went wrong on the server.", "internal_error", {})
 
 
@@ -131,7 +132,8 @@ async def site(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _reword(response: web.HTTPExpectationFailed) -> None:
     """Say what is wrong as `explain` does, which never sees it; aiohttp would quote the header."""
-    error = error_response(response.status, "Expect can only be 100-continue.", "expectation_failed")
+    message = "Expect can only be 100-continue."
+    error = error_response(response.status, message, "expectation_failed")
     response.body = error.body
     response.content_type = error.content_type
     response.headers["Content-Length"] = str(error.content_length)
@@ -194,6 +196,11 @@ def _page_view(request: web.Request) -> tuple[Event, Identity] | DropReason:
     return make_event(view, identity.visitor, now, zone), identity
 
 
+def _method(request: web.Request) -> str:
+    """Return the method, or `other` when the client made it up."""
+    return request.method if request.method in _METHODS else "other"
+
+
 def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     """Word what aiohttp itself refuses."""
     if isinstance(error, web.HTTPMethodNotAllowed):
@@ -202,6 +209,7 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
         return error_response(error.status, message, "method_not_allowed", {"Allow": allowed})
     if error.status == HTTPStatus.NOT_FOUND:
         return error_response(404, "There is nothing at this address.", "not_found")
-    log.info("request refused", extra=fields(status=error.status, method=request.method))
+    log.info("request refused", extra=fields(status=error.status, method=_method(request)))
     phrase = HTTPStatus(error.status).phrase
-    return error_response(error.status, f"{phrase}.", phrase.lower().replace(" ", "_").replace("-", "_"))
+    code = phrase.lower().replace(" ", "_").replace("-", "_")
+    return error_response(error.status, f"{phrase}.", code)

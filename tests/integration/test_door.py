@@ -90,7 +90,7 @@ def cuts(client: Client) -> dict[str, float]:
     return {reason: count for reason, count in found.items() if count}
 
 
-def connections(client: Client) -> float | None:
+def connections(client: Client) -> Any:
     return client.app[keys.METRICS].registry.get_sample_value("maicivy_http_connections")
 
 
