@@ -39,8 +39,6 @@ MAX_REDIS_BYTES = 32 * 1024 * 1024
 MAX_GROWTH_BYTES = 20 * 1024 * 1024
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
-
 
 def request(body: bytes, headers: bytes) -> bytes:
     length = b"Content-Length: %d\r\n" % len(body)
@@ -101,6 +99,8 @@ def series(server: Server) -> int:
     return sum(not line.startswith("#") for line in lines)
 
 
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
 async def test_what_strangers_make_up_is_forgotten(tmp_path: Path) -> None:
     server = Server(
         tmp_path / "data",
