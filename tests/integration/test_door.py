@@ -6,20 +6,18 @@ import asyncio
 import contextlib
 import os
 import resource
-import socket
-import urllib.request
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from maicivy.web import collect, door, keys
 from maicivy.web.door import Bounds, CutReason
-from tests.conftest import API, Client, ClientFactory, until
-from tests.integration.test_cli import Server
+from tests.conftest import API, Client, ClientFactory, send_event, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
 SHORT = 0.3
 LONG = 60.0
@@ -209,12 +207,15 @@ async def test_who_reads_slowly_but_reads_gets_the_whole_file(
     (tmp_path / "big.pdf").write_bytes(content)
     client = await make_client(bounds=bounds(stalled_seconds=SHORT * 2), site_dir=tmp_path)
     reader, writer = await connect(client)
-    writer.write(b"GET /big.pdf HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    writer.write(b"GET /big.pdf HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS)
     received = bytearray()
-    while piece := await asyncio.wait_for(reader.read(MEBIBYTE), PATIENCE_SECONDS):
-        received += piece
+    while len(received) < len(content):
+        received += await asyncio.wait_for(reader.read(MEBIBYTE), PATIENCE_SECONDS)
         await asyncio.sleep(0.02)
-    assert received.partition(b"\r\n\r\n")[2] == content
+    assert received == content
+    await asyncio.sleep(SHORT * 4)  # the last time that it did not read at once is long ago
+    assert await ask((reader, writer)) == b"200"
     assert cuts(client) == {}
 
 
@@ -263,41 +264,55 @@ def test_the_limit_of_open_files_is_raised_and_kept(monkeypatch: pytest.MonkeyPa
     assert door.fitting_connections(20_000) == 20_000
 
 
-# --- the real program ----------------------------------------------------------------------------
+# --- a crowd -------------------------------------------------------------------------------------
+
+# Holds that many connections, each of which has been answered once, until its input ends.
+CROWD_PROGRAM = """
+import socket, sys
+
+host, port, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+crowd = []
+for _ in range(number):
+    one = socket.create_connection((host, port))
+    one.sendall(b"GET /health HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    assert one.recv(4096).startswith(b"HTTP/1.1 200 ")
+    crowd.append(one)
+print("there", flush=True)
+sys.stdin.read()
+"""
 
 
-def descriptors(server: Server) -> int:
-    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-def fetch(server: Server, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as response:
-        return str(response.read().decode())
-
-
-async def test_ten_thousand_idle_connections(tmp_path: Path) -> None:
+async def test_ten_thousand_idle_connections(make_client: ClientFactory, connect: Any) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = CROWD + 1000
     if hard != resource.RLIM_INFINITY and hard < needed:
         pytest.skip(f"needs {needed} open files; the hard limit is {hard}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
-    server = Server(tmp_path / "data", MAICIVY_EVENT_RATE_LIMIT="0")
-    crowd: list[socket.socket] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))  # the crowd inherits it
+    client = await make_client(bounds=bounds(connections=needed, stalled_seconds=SHORT))
+    await send_event(client)
+    before = descriptors()
+    arguments = (str(client.host), str(client.port), str(CROWD))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CROWD_PROGRAM, *arguments,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
     try:
-        assert server.post() == 201
-        baseline = descriptors(server)
-        address = ("127.0.0.1", server.port)
-        crowd.extend(socket.create_connection(address, timeout=10) for _ in range(CROWD))
-        await until(lambda: descriptors(server) >= baseline + CROWD)
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"there\n"
+        assert connections(client) >= CROWD
+        assert descriptors() >= before + CROWD
         for _ in range(20):
-            assert server.post() == 201
-        assert f"maicivy_http_connections {CROWD + 1}.0" in fetch(server, "/metrics")
-        await until(lambda: descriptors(server) <= baseline + 2, 60)
-        assert f'cut_total{{reason="head_timeout"}} {CROWD}.0' in fetch(server, "/metrics")
-        assert server.post() == 201
+            await send_event(client)
+        assert cuts(client) == {}
+        client.app[keys.DOOR].bounds = bounds(connections=needed, idle_seconds=0)
+        await until(lambda: descriptors() <= before + 10, 60)
+        assert cuts(client)["idle"] >= CROWD
+        client.app[keys.DOOR].bounds = bounds(connections=needed)
+        assert await ask(await connect(client)) == b"200"
     finally:
-        for one in crowd:
-            one.close()
+        await process.communicate(b"")
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert server.stop() == 0
-    assert "Traceback" not in server.log.read_text()
