@@ -14,12 +14,14 @@ from maicivy.ingest.event import (
     LETTER_TYPES,
     MAX_SESSION_DURATION,
     MAX_URL_LENGTH,
+    THEME,
     Fields,
     check_fields,
     path_of,
-    viewed_theme,
 )
+from maicivy.ingest.urls import QueryParameters
 
+KEPT = QueryParameters.of(["theme", "utm_*"])
 OWN_HOSTS = frozenset({"own.example"})
 
 
@@ -81,7 +83,7 @@ def check_stored(fields: Fields) -> None:
     assert type(fields.session_duration) is int
     assert 0 <= fields.session_duration <= MAX_SESSION_DURATION
     assert fields.letter_type in (None, *LETTER_TYPES)
-    viewed_theme(fields)
+    assert fields.theme is None or re.fullmatch(THEME, fields.theme)
 
 
 def check_body(body: bytes, referer: str | None = None) -> Fields | InvalidRequest:
@@ -89,7 +91,7 @@ def check_body(body: bytes, referer: str | None = None) -> Fields | InvalidReque
     try:
         value = parse_object(body)
         check_object(value)
-        fields = check_fields(value, OWN_HOSTS, referer)
+        fields = check_fields(value, KEPT, OWN_HOSTS, referer)
     except InvalidRequest as error:
         check_sentence(error)
         return error
