@@ -21,14 +21,15 @@ import redis
 from maicivy import embedded
 from maicivy.ingest.visitor import COOKIE_NAME
 from maicivy.storage import keys
+from tests.chaos.conftest import short_or_full
 from tests.contract.test_hostile import EVENT, EVENT_PATH
 from tests.integration.test_cli import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-INVENTED = 10_000
-FORGED = 100_000
+INVENTED = short_or_full(1_000, 10_000)
+FORGED = short_or_full(5_000, 100_000)
 CLIENTS = 20_000
 CONNECTIONS = 64
 
@@ -99,8 +100,7 @@ def series(server: Server) -> int:
     return sum(not line.startswith("#") for line in lines)
 
 
-@pytest.mark.chaos
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900)  # the whole of it takes five minutes
 async def test_what_strangers_make_up_is_forgotten(tmp_path: Path) -> None:
     server = Server(
         tmp_path / "data",
