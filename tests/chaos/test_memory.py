@@ -36,7 +36,8 @@ CONNECTIONS = 64
 MAX_SERIES = 1_000
 # Of each open day, week and month: a few counters and a sketch; and what is there once.
 MAX_KEYS = 60
-MAX_REDIS_BYTES = 32 * 1024 * 1024
+# The rate limit keeps every event of the last minute, so a faster machine uses more of this.
+MAX_REDIS_BYTES = 64 * 1024 * 1024
 MAX_GROWTH_BYTES = 20 * 1024 * 1024
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
