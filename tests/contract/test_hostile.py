@@ -142,6 +142,7 @@ def chunked(body: bytes, headers: bytes = b"Transfer-Encoding: chunked\r\n") -> 
 
 
 EVENT_PATH = f"{BASE}/event".encode()
+ME = f"{BASE}/me".encode()
 
 
 def sized(length: int) -> bytes:
@@ -702,44 +703,36 @@ QUERY_ROWS = [
 
 # --- methods --------------------------------------------------------------------------------------
 
-READ_ONLY = sorted(
-    str(route.path).replace("{path:.+}", "docs.js")  # type: ignore[attr-defined]
-    for route in routes(Config(site_dir=Path()))
-    if route.method == "GET" and route.path != WS.decode()  # type: ignore[attr-defined]
+
+def allowed_methods() -> dict[str, list[str]]:
+    """Return the methods of every address that the program knows, as `Allow` lists them."""
+    found: dict[str, set[str]] = {}
+    for route in routes(Config(site_dir=Path())):
+        path = str(route.path).replace("{path:.+}", "docs.js")  # type: ignore[attr-defined]
+        methods = found.setdefault(path, set())
+        methods.add(route.method)  # type: ignore[attr-defined]
+        if route.method == "GET" and path != WS.decode():  # type: ignore[attr-defined]
+            methods.add("HEAD")
+    return {path: sorted(methods) for path, methods in found.items()}
+
+
+METHODS = (
+    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"),
+    *("PROPFIND", "PURGE"),
 )
-CHANGING = (b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"PROPFIND", b"PURGE")
 NOT_ALLOWED = "method_not_allowed"
 METHOD_ROWS = [
     *(
         Row(
-            f"{method.decode()} {path}",
-            request(path.encode(), b"Content-Length: 0\r\n", method=method),
+            f"{method} {path}",
+            request(path.encode(), UPGRADE if path == WS.decode() else b"", method=method.encode()),
             405,
             NOT_ALLOWED,
-            b"\r\nallow: get, head\r\n",
+            f"\r\nAllow: {', '.join(allowed)}\r\n".encode(),
         )
-        for path in READ_ONLY
-        for method in CHANGING
-    ),
-    *(
-        Row(
-            f"{method.decode()} {EVENT_PATH.decode()}",
-            request(EVENT_PATH, method=method),
-            405,
-            NOT_ALLOWED,
-            b"\r\nallow: post\r\n",
-        )
-        for method in (b"GET", b"HEAD", *CHANGING[1:])
-    ),
-    *(
-        Row(
-            f"{method.decode()} {WS.decode()}",
-            request(WS, UPGRADE, method=method),
-            405,
-            NOT_ALLOWED,
-            b"\r\nallow: get\r\n",
-        )
-        for method in (b"HEAD", *CHANGING)
+        for path, allowed in allowed_methods().items()
+        for method in METHODS
+        if method not in allowed
     ),
     # what follows CONNECT is no path, so there is nothing at it
     Row("CONNECT a path", request(b"/health", method=b"CONNECT"), 404, "not_found"),
@@ -910,6 +903,7 @@ ORIGIN_ROWS = [
         for name, origin in FOREIGN.items()
         for where, sent in (
             ("event", post(headers=b"Origin: " + origin + b"\r\n")),
+            ("erasure", request(ME, b"Origin: " + origin + b"\r\n", method=b"DELETE")),
             ("feed", request(WS, UPGRADE + b"Origin: " + origin + b"\r\n")),
         )
     ),
