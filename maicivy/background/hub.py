@@ -56,6 +56,11 @@ class Client:
         self._wake.set()
         return room
 
+    def put_first(self, message: str) -> None:
+        """Queue a message before those that wait already."""
+        self._messages.appendleft(message)
+        self._wake.set()
+
     async def take(self) -> list[str]:
         """Wait for messages and return all that are queued."""
         await self._wake.wait()

@@ -82,9 +82,10 @@ def _check_handshake(request: web.Request) -> None:
 
 
 async def _serve(socket: web.WebSocketResponse, hub: Hub, client: Client) -> None:
+    # What is broadcast meanwhile waits: the numbers come first, and no event is missed after them.
+    client.put_first(await _stats(hub, "initial_stats"))
     sender = asyncio.create_task(_send(socket, client))
     try:
-        await _put_stats(hub, client, "initial_stats")
         await _receive(socket, hub, client)
     finally:
         sender.cancel()
@@ -122,21 +123,25 @@ async def _answer(text: str, hub: Hub, client: Client) -> None:
     if kind == "ping":
         client.put(json.dumps({"type": "pong", "time": int(time.time())}))
     elif kind == "refresh_stats":
-        await _put_stats(hub, client, "initial_stats")
+        client.put(await _stats(hub, "initial_stats"))
     else:
         _put_error(client, "The type must be ping or refresh_stats.", "unknown_type")
     return None
 
 
-async def _put_stats(hub: Hub, client: Client, kind: str) -> None:
+async def _stats(hub: Hub, kind: str) -> str:
     try:
-        client.put(await hub.stats_message(kind))
+        return await hub.stats_message(kind)
     except StorageUnavailable:
-        _put_error(client, "The numbers are not available now.", "unavailable")
+        return _error("The numbers are not available now.", "unavailable")
 
 
 def _put_error(client: Client, error: str, code: str) -> None:
-    client.put(json.dumps({"type": "error", "error": error, "code": code}))
+    client.put(_error(error, code))
+
+
+def _error(error: str, code: str) -> str:
+    return json.dumps({"type": "error", "error": error, "code": code})
 
 
 def _abort(request: web.Request) -> None:

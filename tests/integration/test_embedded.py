@@ -350,7 +350,9 @@ class TestStartAndStop:
 
 
 class TestRevival:
-    @pytest.mark.parametrize("names", [{"postgres"}, {"redis"}, {"postgres", "redis"}], ids=str)
+    @pytest.mark.parametrize(
+        "names", [{"postgres"}, {"redis"}, {"postgres", "redis"}], ids=["postgres", "redis", "both"]
+    )
     def test_killed(self, data: Path, names: set[str]) -> None:
         with embedded.start(data) as running:
             use(running)

@@ -59,6 +59,24 @@ async def test_stats_first_then_events_as_they_come(live_client: Client) -> None
         assert (await read(socket, "initial_stats"))["data"]["total_events"] == 1
 
 
+async def test_what_is_broadcast_before_the_first_numbers_comes_after_them(
+    live_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, gate = live_client.app[keys.HUB], asyncio.Event()
+    stats_message = hub.stats_message
+
+    async def slow(kind: str) -> Any:
+        await gate.wait()
+        return await stats_message(kind)
+
+    monkeypatch.setattr(hub, "stats_message", slow)
+    async with live_client.ws_connect(WS) as socket:
+        hub.broadcast(['{"type": "early"}'])
+        gate.set()
+        types = [(await socket.receive_json(timeout=5))["type"] for _ in range(2)]
+    assert types == ["initial_stats", "early"]
+
+
 async def test_the_heartbeat_beats(live_client: Client) -> None:
     async with live_client.ws_connect(WS) as socket:
         first = await read(socket, "heartbeat")

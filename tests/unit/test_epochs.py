@@ -17,7 +17,7 @@ OURS = epochs.whole("db", 3, "run")
         (epochs.whole("db", 2, "run"), True, False),
         (epochs.whole("db", 33, "run"), True, False),
         (epochs.whole("other", 3, "run"), False, False),
-        (epochs.filling(OURS), True, False),
+        pytest.param(epochs.filling(OURS), True, False, id="filling"),
         (b"db:run", True, False),  # what was written before there were generations
         (b"", False, False),
         (None, True, False),
@@ -36,9 +36,9 @@ def test_nobody_else_fills_under_the_same_marker() -> None:
     ("found", "believed", "strayed"),
     [
         (OURS, OURS, False),
-        (epochs.filling(OURS), OURS, False),
+        pytest.param(epochs.filling(OURS), OURS, False, id="filling"),
         (epochs.whole("db", 4, "run"), OURS, True),
-        (epochs.filling(epochs.whole("db", 4, "run")), OURS, True),
+        pytest.param(epochs.filling(epochs.whole("db", 4, "run")), OURS, True, id="filling later"),
         (OURS, None, True),
         (None, OURS, False),
     ],
