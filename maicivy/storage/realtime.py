@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 HOT_TIMEOUT_SECONDS = 0.25
 HOT_DEADLINE_SECONDS = 0.5
 MAX_CONNECTIONS = 64
+SPARE_CONNECTIONS = 8
 
 # A sliding log: takes a place among the last ARGV[2] milliseconds if fewer than ARGV[1] are taken.
 # Returns whether there was one, how many are left, and in how many ms the oldest falls out.
@@ -62,10 +63,9 @@ return {allowed, limit - taken, oldest[2] + window - now}
 def connect(url: str, timeout_seconds: float) -> redis.asyncio.Redis:
     """Return a client for `url` that never retries by itself and never waits unbounded."""
     try:
-        pool: Any = redis.asyncio.BlockingConnectionPool.from_url(
+        pool: Any = redis.asyncio.ConnectionPool.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
-            timeout=timeout_seconds,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
@@ -105,6 +105,8 @@ class Realtime:
         self._metrics = metrics
         self._zone = zone
         self._breaker = Breaker()
+        # Cheaper than the library's own pool that waits; some connections are others' business.
+        self._places = asyncio.Semaphore(MAX_CONNECTIONS - SPARE_CONNECTIONS)
         self._missed = 0
         self.lost_keys = False
         self._strays = 0
@@ -154,7 +156,7 @@ class Realtime:
             raise NotTried("Redis is away")
         try:
             with self._metrics.time_redis(operation):
-                async with asyncio.timeout(HOT_DEADLINE_SECONDS):
+                async with asyncio.timeout(HOT_DEADLINE_SECONDS), self._places:
                     yield self._client
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.failed()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from redis.asyncio.client import Pipeline
 
+# Lua's stack is bounded.
+MEMBERS_AT_ONCE = 1000
+
 # Raises each counter to its value in ARGV, never lowers it, and renews its time to live.
 SET_MAX = """
 for i, key in ipairs(KEYS) do
@@ -21,6 +24,17 @@ for i, key in ipairs(KEYS) do
   local old = tonumber(redis.call('GET', key) or '')
   if not old or tonumber(told) > old then redis.call('SET', key, told, 'EX', ttl)
   else redis.call('EXPIRE', key, ttl) end
+end
+return 1
+"""
+
+# Adds the members that come after the times to live to each sketch, and renews its life.
+ADD_VISITORS = """
+local members = {}
+for i = #KEYS + 1, #ARGV do members[i - #KEYS] = ARGV[i] end
+for i, key in ipairs(KEYS) do
+  redis.call('PFADD', key, unpack(members))
+  redis.call('EXPIRE', key, ARGV[i])
 end
 return 1
 """
@@ -60,16 +74,23 @@ def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:
     if names:
         pipe.eval(SET_MAX, len(names), *names, *values)
     for day, visitors in totals.visitors_by_day.items():
-        members = [str(visitor) for visitor in visitors]
-        for period in Period:
-            start = period.start(day)
-            key, ttl = keys.unique_visitors(period, start), keys.ttl_seconds(period, start, today)
-            if ttl > 0:
-                pipe.pfadd(key, *members)
-                pipe.expire(key, ttl)
+        _add_visitors(pipe, day, [str(visitor) for visitor in visitors], today)
     if totals.themes:
         pipe.zadd(keys.THEMES, dict(totals.themes), gt=True)
         pipe.zremrangebyrank(keys.THEMES, 0, -keys.MAX_THEMES - 1)
+
+
+def _add_visitors(pipe: Pipeline, day: dt.date, members: list[str], today: dt.date) -> None:
+    """Queue that `members` were there on `day`, in pieces that a script can take."""
+    lives = {}
+    for period in Period:
+        start = period.start(day)
+        ttl = keys.ttl_seconds(period, start, today)
+        if ttl > 0:
+            lives[keys.unique_visitors(period, start)] = ttl
+    for first in range(0, len(members) if lives else 0, MEMBERS_AT_ONCE):
+        piece = members[first : first + MEMBERS_AT_ONCE]
+        pipe.eval(ADD_VISITORS, len(lives), *lives, *lives.values(), *piece)
 
 
 def write_active(pipe: Pipeline, last_seen: dict[uuid.UUID, float], now: dt.datetime) -> None:

@@ -21,6 +21,7 @@ from maicivy.metrics import Metrics
 from maicivy.periods import Period, utc_now
 from maicivy.storage.event_keys import forget_event_keys
 from maicivy.storage.stores import Stores, open_stores
+from maicivy.storage.totals import Totals, write_totals
 from tests.conftest import Database, FakeClock, Urls, until
 
 if TYPE_CHECKING:
@@ -336,6 +337,17 @@ async def test_without_redis_events_are_stored_and_delivered_here(
     assert ['"type": "lonely"' in message for message in bench.delivered] == [True]
     assert not realtime.trusted
     assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
+
+
+async def test_redis_is_told_of_a_crowd(bench: Bench, redis_client: Any) -> None:
+    today = utc_now().date()
+    crowd = {uuid.UUID(int=number) for number in range(9_500)}
+    async with bench.stores.realtime.calling("refresh") as client:
+        pipe = client.pipeline(transaction=False)
+        write_totals(pipe, Totals(visitors_by_day={today: crowd}), today)
+        await pipe.execute()
+    counted = await redis_client.pfcount(f"analytics:visitors:unique:day:{today}")
+    assert counted == pytest.approx(len(crowd), rel=0.05)
 
 
 async def test_redis_is_told_the_totals(bench: Bench, redis_client: Any) -> None:
