@@ -29,6 +29,16 @@ class Mode(enum.Enum):
     """One byte a second goes on."""
 
 
+# Name, mode and delay of each way in which a network is bad.
+BAD_NETWORKS = (
+    ("black hole", Mode.HOLD, 0),
+    ("connections refused", Mode.REFUSE, 0),
+    ("2 s latency", Mode.DELAY, 2),
+    ("50 ms latency", Mode.DELAY, 0.05),
+    ("1 byte a second", Mode.TRICKLE, 0),
+)
+
+
 class Proxy:
     """Listens on a TCP port and speaks to the server behind a Unix socket."""
 
@@ -86,10 +96,10 @@ class Proxy:
         connection = _Connection(self, writer)
         self._connections.add(connection)
         try:
-            if self.mode is not Mode.REFUSE:
-                await connection.run(reader, self._target)
-        except OSError:
-            pass  # either end is gone, which is what faults are about
+            # either end may be gone, which is what faults are about
+            with contextlib.suppress(OSError):
+                if self.mode is not Mode.REFUSE:
+                    await connection.run(reader, self._target)
         finally:
             self._connections.discard(connection)
             connection.cut()

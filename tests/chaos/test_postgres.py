@@ -13,7 +13,7 @@ import pytest
 from tests.chaos.conftest import short_or_full
 from tests.chaos.load import Load
 from tests.chaos.oracle import baseline, judge
-from tests.chaos.proxy import Mode
+from tests.chaos.proxy import BAD_NETWORKS, Mode
 from tests.conftest import until
 
 if TYPE_CHECKING:
@@ -83,16 +83,7 @@ async def test_replies_lost(arena: Arena, times: int) -> None:
         await until(lambda: proxy.losing == 0, 60)
 
 
-@pytest.mark.parametrize(
-    ("name", "mode", "delay_seconds"),
-    [
-        ("black hole", Mode.HOLD, 0),
-        ("connections refused", Mode.REFUSE, 0),
-        ("2 s latency", Mode.DELAY, 2),
-        ("50 ms latency", Mode.DELAY, 0.05),
-        ("1 byte a second", Mode.TRICKLE, 0),
-    ],
-)
+@pytest.mark.parametrize(("name", "mode", "delay_seconds"), BAD_NETWORKS)
 async def test_bad_network(arena: Arena, name: str, mode: Mode, delay_seconds: float) -> None:
     async with under_load(arena, f"PostgreSQL: {name}"):
         arena.postgres_proxy.turn(mode, delay_seconds)

@@ -83,6 +83,22 @@ async def bench(urls: Urls, clock: FakeClock, config_factory: Any) -> AsyncItera
         await asyncio.wait([task])
 
 
+def lose_first_reply(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have the first batch committed and its reply lost; the list returned is then not empty."""
+    write = bench.stores.postgres.write
+    lost: list[str] = []
+
+    async def lossy(name: str, *values: Any) -> Any:
+        rows = await write(name, *values)
+        if name == "insert_batch" and not lost:
+            lost.append(name)
+            raise StorageUnavailable("the reply was lost")
+        return rows
+
+    monkeypatch.setattr(bench.stores.postgres, "write", lossy)
+    return lost
+
+
 async def test_what_waits_together_is_committed_together(bench: Bench, database: Database) -> None:
     await asyncio.gather(*(bench.writer.store(event(number=n % 3)) for n in range(45)))
     assert await database.fetchval("SELECT count(*) FROM analytics_events") == 45
@@ -125,17 +141,7 @@ async def test_a_statement_sent_twice_counts_once(bench: Bench, database: Databa
 async def test_a_lost_reply_is_no_lost_event(
     bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = bench.stores.postgres.write
-    lost: list[Any] = []
-
-    async def lose_first_reply(name: str, *values: Any) -> Any:
-        rows = await write(name, *values)
-        if name == "insert_batch" and not lost:
-            lost.append(rows)
-            raise StorageUnavailable("the reply was lost")
-        return rows
-
-    monkeypatch.setattr(bench.stores.postgres, "write", lose_first_reply)
+    lost = lose_first_reply(bench, monkeypatch)
     await bench.writer.store(event())
     assert lost
     assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
@@ -200,17 +206,7 @@ async def test_an_event_id_is_stored_once_across_writers(bench: Bench, database:
 async def test_a_lost_reply_makes_no_duplicates(
     bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = bench.stores.postgres.write
-    lost: list[str] = []
-
-    async def lose_first_reply(name: str, *values: Any) -> Any:
-        rows = await write(name, *values)
-        if name == "insert_batch" and not lost:
-            lost.append(name)
-            raise StorageUnavailable("the reply was lost")
-        return rows
-
-    monkeypatch.setattr(bench.stores.postgres, "write", lose_first_reply)
+    lost = lose_first_reply(bench, monkeypatch)
     assert await bench.writer.store(event("named", event_id=uuid.uuid4()))
     assert lost
     assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
