@@ -57,6 +57,7 @@ class Load:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     reads: list[Answer] = field(default_factory=list)
+    recoveries: list[float] = field(default_factory=list)
     codes: collections.Counter[str] = field(default_factory=collections.Counter)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _stopping: bool = False
