@@ -155,7 +155,7 @@ def attempt(sabotage: Sabotage) -> str | None:
             timeout=PATIENCE_SECONDS,
             check=False,
         )
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, re.MULTILINE)
     if done.returncode not in {0, 1}:
         raise SystemExit(f"{sabotage.name}: the tests cannot run: {done.stdout[-500:]}")
     return found[1] if done.returncode == 1 and found else None
