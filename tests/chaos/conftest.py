@@ -1,26 +1,17 @@
-"""An arena for each test, and how much of everything: a short run or the whole one."""
+"""An arena for each test."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.chaos.arena import Arena
+from tests.chaos.length import FULL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-T = TypeVar("T")
-
-FULL = os.environ.get("MAICIVY_CHAOS") == "full"
-
-
-def short_or_full(short: T, full: T) -> T:
-    """Return the amount for this run: `MAICIVY_CHAOS=full` asks for the whole one."""
-    return full if FULL else short
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

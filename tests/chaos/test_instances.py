@@ -7,7 +7,7 @@ import collections
 import json
 from typing import TYPE_CHECKING
 
-from tests.chaos.conftest import short_or_full
+from tests.chaos.length import short_or_full
 from tests.chaos.load import Load
 from tests.chaos.oracle import judge
 from tests.conftest import until

@@ -21,7 +21,7 @@ import redis
 from maicivy import embedded
 from maicivy.ingest.visitor import COOKIE_NAME
 from maicivy.storage import keys
-from tests.chaos.conftest import short_or_full
+from tests.chaos.length import short_or_full
 from tests.contract.test_hostile import EVENT, EVENT_PATH
 from tests.integration.test_cli import Server
 

@@ -8,7 +8,7 @@ import random
 import signal
 from typing import TYPE_CHECKING
 
-from tests.chaos.conftest import short_or_full
+from tests.chaos.length import short_or_full
 from tests.chaos.load import Load
 from tests.chaos.oracle import judge
 from tests.conftest import API, BROWSER

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from tests.chaos.conftest import short_or_full
+from tests.chaos.length import short_or_full
 from tests.chaos.load import Load
 from tests.chaos.oracle import baseline, judge
 from tests.conftest import until
