@@ -15,6 +15,6 @@ def short_or_full(short: T, full: T) -> T:
     return full if FULL else short
 
 
-# The whole run holds the promises to the letter. The gate runs beside whatever else its machine does,
-# and has to fail for what is wrong with the program only.
+# The whole run holds the promises to the letter. The gate runs beside whatever else its machine
+# does, and has to fail for what is wrong with the program only.
 SLACK = short_or_full(4, 1)
