@@ -32,6 +32,9 @@ from maicivy.web.door import Bounds, Runner
 if TYPE_CHECKING:
     from pytest_aiohttp import AiohttpClient
 
+    from maicivy.storage.realtime import Realtime
+    from maicivy.storage.stores import Stores
+
 API = "/api/v1/analytics"
 BROWSER = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -196,6 +199,16 @@ async def redis_client(urls: Urls) -> AsyncIterator[redis.asyncio.Redis]:
     """A connection to the test's Redis."""
     async with redis.asyncio.Redis.from_url(urls.redis, decode_responses=True) as client:
         yield client
+
+
+def stores_of(client: Client) -> Stores:
+    stores: Stores = client.app[keys.STORES]
+    return stores
+
+
+def realtime_of(client: Client) -> Realtime:
+    realtime: Realtime = client.app[keys.REALTIME]
+    return realtime
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

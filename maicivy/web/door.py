@@ -8,6 +8,7 @@ its handler has bounds of its own, and so has the live feed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 import resource
@@ -265,8 +266,11 @@ def fitting_connections(wanted: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = wanted + RESERVED_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < target:
-        soft = target if hard == resource.RLIM_INFINITY else min(hard, target)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        raised = target if hard == resource.RLIM_INFINITY else min(hard, target)
+        # a system may have a lower limit of its own, or allow no change: then it stays as it was
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
     if soft == resource.RLIM_INFINITY:
         return wanted
     return max(1, min(wanted, soft - RESERVED_DESCRIPTORS))

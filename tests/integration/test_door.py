@@ -265,6 +265,18 @@ def test_the_limit_of_open_files_is_raised_and_kept(monkeypatch: pytest.MonkeyPa
     assert door.fitting_connections(20_000) == 20_000
 
 
+@pytest.mark.parametrize("refusal", [ValueError, PermissionError])
+def test_a_limit_that_may_not_be_raised_stays(
+    monkeypatch: pytest.MonkeyPatch, refusal: type[Exception]
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise refusal
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert door.fitting_connections(20_000) == 1024 - door.RESERVED_DESCRIPTORS
+
+
 # --- a crowd -------------------------------------------------------------------------------------
 
 # Holds that many connections, each of which has been answered once, until its input ends.

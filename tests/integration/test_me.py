@@ -15,27 +15,25 @@ from maicivy.periods import Period, format_instant, utc_now
 from maicivy.storage import forgetting, mirror
 from maicivy.storage.forgetting import Forgotten, _Removal
 from maicivy.web import keys
-from tests.conftest import API, Client, ClientFactory, Database, FakeClock, get_data, until
+from tests.conftest import (
+    API,
+    Client,
+    ClientFactory,
+    Database,
+    FakeClock,
+    get_data,
+    realtime_of,
+    stores_of,
+    until,
+)
 
 if TYPE_CHECKING:
     import uuid
 
-    from maicivy.storage.realtime import Realtime
-    from maicivy.storage.stores import Stores
 
 ME = f"{API}/me"
 NOTHING = {"visitor": False, "events": 0}
 REPORTS = ("letters?period=day", "realtime", "stats?period=week", "stats?period=month")
-
-
-def stores_of(client: Client) -> Stores:
-    stores: Stores = client.app[keys.STORES]
-    return stores
-
-
-def realtime_of(client: Client) -> Realtime:
-    realtime: Realtime = client.app[keys.REALTIME]
-    return realtime
 
 
 async def post(

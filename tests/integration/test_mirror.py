@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from maicivy.periods import Period, utc_now
 from maicivy.storage.verify import Difference, Truth, differences
-from maicivy.web import keys
-from tests.conftest import Client, ClientFactory, Database, FakeClock, get_data, send_event, until
-
-if TYPE_CHECKING:
-    from maicivy.storage.realtime import Realtime
-    from maicivy.storage.stores import Stores
+from tests.conftest import (
+    Client,
+    ClientFactory,
+    Database,
+    FakeClock,
+    get_data,
+    realtime_of,
+    send_event,
+    stores_of,
+    until,
+)
 
 PARIS = ZoneInfo("Europe/Paris")
-
-
-def stores_of(client: Client) -> Stores:
-    stores: Stores = client.app[keys.STORES]
-    return stores
-
-
-def realtime_of(client: Client) -> Realtime:
-    realtime: Realtime = client.app[keys.REALTIME]
-    return realtime
 
 
 async def some_traffic(client: Client) -> None:
