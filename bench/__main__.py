@@ -1,11 +1,34 @@
-"""`python -m bench [seconds]`: run the measurements and print their figures as JSON."""
+"""`python -m bench [names] [--rounds N]`: measure, keep the figures, write RESULTS.md anew."""
 
 from __future__ import annotations
 
-import json
-import sys
+import argparse
+import asyncio
 
-from bench import feed
+from bench import feed, results
+from bench.scenario import Scenario
+
+# In the order in which they are run and shown.
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario("feed", "The seed's load: 1,000 events a minute, 50 clients watching", feed.measure),
+)
+
+
+def main() -> None:
+    """Run the named scenarios, or all."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    names = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(names)}")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each (default 5)")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    for scenario in SCENARIOS:
+        if not options.names or scenario.name in options.names:
+            print(f"{scenario.name} …", flush=True)
+            results.keep(scenario, asyncio.run(scenario.measure(options.rounds)))
+            results.write(SCENARIOS)
+
 
 if __name__ == "__main__":
-    print(json.dumps({"feed": feed.main(float(sys.argv[1]) if sys.argv[1:] else 120)}, indent=2))
+    main()
