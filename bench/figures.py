@@ -1,4 +1,4 @@
-"""What a measurement gives: values of several rounds, beside those of a baseline in the same rounds."""
+"""What a measurement gives: values of several rounds, beside a baseline in the same rounds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Figure:
 
 def spread(values: tuple[float, ...]) -> str:
     """Return the range of `values`."""
-    return f"{short(min(values))}–{short(max(values))}"
+    return f"{short(min(values))} to {short(max(values))}"
 
 
 def short(value: float) -> str:

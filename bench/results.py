@@ -43,7 +43,12 @@ def machine() -> dict[str, str]:
 
 def write(scenarios: Sequence[Scenario]) -> None:
     """Write RESULTS.md from what is kept."""
-    lines = ["# Results", "", "Written by `make bench`; each row is the median of its rounds and their range.", ""]  # fmt: skip
+    lines = [
+        "# Results",
+        "",
+        "Written by `make bench`: medians of the rounds, and their range.",
+        "",
+    ]
     for scenario in scenarios:
         file = FOLDER / f"{scenario.name}.json"
         if file.exists():
@@ -54,7 +59,8 @@ def write(scenarios: Sequence[Scenario]) -> None:
 def _section(scenario: Scenario, kept: dict[str, Any]) -> Iterator[str]:
     yield f"## {scenario.title}"
     yield ""
-    yield f"`python -m bench {scenario.name}`: {', '.join(f'{k} {v}' for k, v in kept['machine'].items())}."
+    where = ", ".join(f"{name} {value}" for name, value in kept["machine"].items())
+    yield f"`python -m bench {scenario.name}`: {where}."
     yield ""
     yield "| measured | ratio | value | beside it | promised | rounds |"
     yield "| --- | --- | --- | --- | --- | --- |"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from bench.figures import Figure
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from bench.figures import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,4 +17,4 @@ class Scenario:
 
     name: str
     title: str
-    measure: Callable[[int], Awaitable[list[Figure]]]
+    measure: Callable[[int], Coroutine[Any, Any, list[Figure]]]
