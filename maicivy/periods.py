@@ -117,10 +117,30 @@ def format_instant(instant: dt.datetime) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def uuid7(instant: dt.datetime) -> uuid.UUID:
-    """Return a UUID of version 7 (RFC 9562, section 5.7): milliseconds, then 74 random bits."""
-    milliseconds = int(instant.timestamp() * 1000)
-    bits = randbits(74)
-    value = (milliseconds & ((1 << 48) - 1)) << 80
-    value |= 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & ((1 << 62) - 1)
-    return uuid.UUID(int=value)
+def whole_milliseconds(instant: dt.datetime) -> dt.datetime:
+    """Return `instant` without what is less than a millisecond."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+class EventIds:
+    """Makes UUIDs of version 7 (RFC 9562, section 5.7) that sort by time, then by their making.
+
+    48 bits are milliseconds, 12 count, and 62 are random but stay the same until the clock goes
+    back: no id comes twice, and ids made one after the other need little room on disk. One process
+    may make 4096 in a millisecond.
+    """
+
+    def __init__(self) -> None:
+        self._milliseconds = 0
+        self._count = randbits(12)
+        self._process = 0
+
+    def make(self, instant: dt.datetime) -> uuid.UUID:
+        """Return the next id, which says `instant`."""
+        self._count = (self._count + 1) & 0xFFF
+        milliseconds = int(instant.timestamp() * 1000 + 0.5) & 0xFFFF_FFFF_FFFF
+        if milliseconds < self._milliseconds or not self._process:
+            self._process = 0b10 << 62 | randbits(62)
+        self._milliseconds = milliseconds
+        head = milliseconds << 16 | 0x7000 | self._count
+        return uuid.UUID(int=head << 64 | self._process)

@@ -15,6 +15,7 @@ from maicivy.ingest.crawlers import declares_itself, is_crawler
 from maicivy.ingest.tools import begins_as_tool, names_library
 
 MAX_USER_AGENT_LENGTH = 512
+MAX_LANGUAGE_LENGTH = 128
 
 
 class ClientKind(enum.StrEnum):
@@ -51,6 +52,11 @@ def client_facts(user_agent: str) -> ClientFacts:
 
 def language(accept_language: str) -> str:
     """Return the primary subtag of the first language ("fr"), or "" when there is none."""
+    return _language(accept_language[:MAX_LANGUAGE_LENGTH])
+
+
+@lru_cache(maxsize=1024)
+def _language(accept_language: str) -> str:
     found = _LANGUAGE.match(accept_language)
     return found[1].lower() if found else ""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from maicivy.ingest.client import ClientFacts, client_facts, language
 from maicivy.ingest.limiter import SlidingLog
@@ -27,8 +26,7 @@ RANDOM_TOKENS_PER_MINUTE = 30
 _OWN_SITE = frozenset({"same-origin", "same-site", "none"})
 
 
-@dataclass(frozen=True, slots=True)
-class ClientRequest:
+class ClientRequest(NamedTuple):
     """What a request says of who sent it; `cookie` is the value of the session cookie."""
 
     address: Address
@@ -45,8 +43,7 @@ class ClientRequest:
         return client_facts(self.user_agent)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The visitor, and the cookie to set if there is one to set."""
 
     visitor: Visitor
@@ -91,11 +88,10 @@ class Identifier:
     def _visitor(
         self, request: ClientRequest, token: Token, address_key: bytes, today: dt.date
     ) -> Visitor:
-        visitor_id = self._keyring.visitor_id(token)
-        facts = request.facts
+        names, facts = self._keyring.names(token, today), request.facts
         return Visitor(
-            id=visitor_id,
-            public_id=self._keyring.public_id(visitor_id, today),
+            id=names.id,
+            public_id=names.public_id,
             ip_hash=address_hash(address_key, request.address),
             browser=facts.browser,
             os=facts.os,

@@ -12,8 +12,8 @@ import hmac
 import ipaddress
 import struct
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COOKIE_NAME = "maicivy_session"
 COOKIE_SECONDS = 30 * 86_400
 TOKEN_ID_BYTES = 16
+REMEMBERED = 8192
 
 _CLOCK_SKEW_SECONDS = 86_400
 _ISSUED = struct.Struct(">I")
@@ -33,8 +34,7 @@ _UNSPECIFIED = ipaddress.IPv6Address(0)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(NamedTuple):
     """One browser as PostgreSQL knows it; `public_id` is its pseudonym for one day."""
 
     id: uuid.UUID
@@ -46,8 +46,7 @@ class Visitor:
     language: str
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """What a cookie carries: the visitor's 16 secret bytes and the second of their first issue."""
 
     id: bytes
@@ -58,13 +57,25 @@ class Token:
         return self.issued_at + COOKIE_SECONDS - int(now.timestamp())
 
 
+class Names(NamedTuple):
+    """What a visitor is called: in PostgreSQL, and for one day in public."""
+
+    id: uuid.UUID
+    public_id: uuid.UUID
+
+
 class Keyring:
-    """The keys derived from the installation's secret, and what they sign and hash."""
+    """The keys derived from the installation's secret, and what they sign and hash.
+
+    The last few thousand answers are remembered: visitors do several things in a row.
+    """
 
     def __init__(self, secret: str) -> None:
         self._cookie_key = _derive(secret, b"maicivy cookie signature")
         self._visitor_key = _derive(secret, b"maicivy visitor identity")
         self._public_key = _derive(secret, b"maicivy public pseudonym")
+        self._signed = lru_cache(REMEMBERED)(self._signed_token)
+        self.names = lru_cache(REMEMBERED)(self._names)
 
     def cookie(self, token: Token) -> str:
         """Return the cookie's value: 48 characters of URL-safe base64."""
@@ -75,14 +86,9 @@ class Keyring:
         """Return the token of a cookie that this installation signed and that is still good."""
         if value is None or len(value) != _COOKIE_LENGTH or not value.isascii():
             return None
-        try:
-            raw = base64.b64decode(value, altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
+        token = self._signed(value)
+        if token is None:
             return None
-        payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if not hmac.compare_digest(self._mac(payload), mac):
-            return None
-        token = Token(payload[:TOKEN_ID_BYTES], _ISSUED.unpack(payload[TOKEN_ID_BYTES:])[0])
         good = 0 < token.seconds_left(now) <= COOKIE_SECONDS + _CLOCK_SKEW_SECONDS
         return token if good else None
 
@@ -94,6 +100,20 @@ class Keyring:
         """Return the pseudonym that is published for the visitor's events of `day`."""
         message = visitor_id.bytes + day.isoformat().encode()
         return _as_uuid(hmac.digest(self._public_key, message, "sha256"))
+
+    def _names(self, token: Token, day: dt.date) -> Names:
+        visitor_id = self.visitor_id(token)
+        return Names(visitor_id, self.public_id(visitor_id, day))
+
+    def _signed_token(self, value: str) -> Token | None:
+        try:
+            raw = base64.b64decode(value, altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if not hmac.compare_digest(self._mac(payload), mac):
+            return None
+        return Token(payload[:TOKEN_ID_BYTES], _ISSUED.unpack(payload[TOKEN_ID_BYTES:])[0])
 
     def _mac(self, payload: bytes) -> bytes:
         return hmac.digest(self._cookie_key, payload, "sha256")[:_MAC_BYTES]
@@ -144,6 +164,7 @@ def is_trusted(address: Address, trusted_proxies: tuple[Network, ...]) -> bool:
     return any(address in network for network in trusted_proxies)
 
 
+@lru_cache(maxsize=4096)
 def _parse_address(text: str) -> Address:
     """Read one address, with or without a port; anything else is the unspecified address."""
     host = text[1:].partition("]")[0] if text.startswith("[") else text

@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from maicivy.periods import (
+    EventIds,
     Period,
     day_start,
     format_instant,
     last_run_due,
     local_day,
     next_run_at,
-    uuid7,
+    whole_milliseconds,
 )
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -100,8 +101,25 @@ def test_instants_are_written_as_in_the_contract() -> None:
     assert format_instant(utc("2025-12-08T12:34:56.789")) == "2025-12-08T12:34:56Z"
 
 
-def test_uuid7_sorts_by_time_and_says_its_version() -> None:
-    early, late = uuid7(utc("2026-01-01T00:00")), uuid7(utc("2026-01-01T00:00:00.001"))
+def test_ids_sort_by_time_and_say_their_version() -> None:
+    ids = EventIds()
+    early, late = ids.make(utc("2026-01-01T00:00")), ids.make(utc("2026-01-01T00:00:00.001"))
     assert early < late
     assert (early.version, early.variant) == (7, "specified in RFC 4122")
-    assert len({uuid7(utc("2026-01-01T00:00")) for _ in range(1000)}) == 1000
+    assert early.int >> 80 == 1_767_225_600_000
+    assert len({ids.make(utc("2026-01-01T00:00")) for _ in range(4096)}) == 4096
+
+
+def test_no_id_comes_twice_when_the_clock_goes_back_or_in_two_processes() -> None:
+    ids, now = EventIds(), utc("2026-01-01T00:00")
+    first = {ids.make(now) for _ in range(4096)}
+    ids.make(now + dt.timedelta(seconds=1))
+    again = {ids.make(now) for _ in range(4096)}
+    assert len(first | again | {EventIds().make(now)}) == 8193
+
+
+def test_an_instant_and_its_id_say_the_same_millisecond() -> None:
+    for microsecond in range(0, 1_000_000, 997):
+        instant = whole_milliseconds(utc("2026-07-05T01:02:03").replace(microsecond=microsecond))
+        said = EventIds().make(instant).int >> 80
+        assert dt.datetime.fromtimestamp(said / 1000, dt.UTC) == instant
