@@ -6,8 +6,10 @@ Both write the same value; only the spaces between its parts differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from maicivy.errors import StorageUnavailable
-from maicivy.storage.realtime import Allowance
+from maicivy.storage.places import Allowance, Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +35,8 @@ class SlidingLog:
         self._clock = clock
         self._taken: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def take(self, client: str) -> Allowance:
-        """Take a place for `client` if one is left."""
+    def take(self, client: str, weight: int = 1) -> Allowance:
+        """Take `weight` places for `client` if so many are left."""
         now = self._clock()
         log = self._taken.setdefault(client, deque())
         self._taken.move_to_end(client)
@@ -45,16 +44,16 @@ class SlidingLog:
             self._taken.popitem(last=False)
         while log and log[0] <= now - self._window:
             log.popleft()
-        allowed = len(log) < self._limit
+        allowed = len(log) + weight <= self._limit
         if allowed:
-            log.append(now)
+            log.extend([now] * weight)
         reset = log[0] + self._window - now if log else self._window
         return Allowance(allowed, self._limit - len(log), reset)
 
-    def give_back(self, client: str) -> None:
-        """Return the place that `client` took last."""
-        log = self._taken.get(client)
-        if log:
+    def give_back(self, client: str, weight: int = 1) -> None:
+        """Return the places that `client` took last."""
+        log = self._taken.get(client, deque())
+        for _ in range(min(weight, len(log))):
             log.pop()
 
 
@@ -63,26 +62,21 @@ class RateLimiter:
 
     def __init__(self, realtime: Realtime, limit: int) -> None:
         self.limit = limit
-        self._realtime = realtime
+        self._places = Places(realtime, limit, WINDOW_SECONDS)
         self._local = SlidingLog(limit)
-        self._tag = secrets.token_hex(4)
-        self._count = 0
 
-    async def take(self, client: str) -> Allowance:
-        """Take a place for `client`.
+    async def take(self, client: str, weight: int = 1) -> Allowance:
+        """Take `weight` places for `client`, or none.
 
         Who is over the limit here is over it everywhere, so a flood costs no round trip.
         """
-        local = self._local.take(client)
+        local = self._local.take(client, weight)
         if not local.allowed:
             return local
-        self._count += 1
         try:
-            shared = await self._realtime.take(
-                client, self.limit, WINDOW_SECONDS, f"{self._tag}{self._count}"
-            )
+            shared = await self._places.take(client, weight)
         except StorageUnavailable:
             return local
         if not shared.allowed:
-            self._local.give_back(client)
+            self._local.give_back(client, weight)
         return shared

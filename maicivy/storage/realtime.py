@@ -40,25 +40,6 @@ HOT_DEADLINE_SECONDS = 0.5
 MAX_CONNECTIONS = 64
 SPARE_CONNECTIONS = 8
 
-# A sliding log: takes a place among the last ARGV[2] milliseconds if fewer than ARGV[1] are taken.
-# Returns whether there was one, how many are left, and in how many ms the oldest falls out.
-TAKE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
-local taken = redis.call('ZCARD', KEYS[1])
-local allowed = 0
-if taken < limit then
-  allowed = 1
-  taken = taken + 1
-  redis.call('ZADD', KEYS[1], now, time[1] .. '.' .. time[2] .. '.' .. ARGV[3])
-  redis.call('PEXPIRE', KEYS[1], window)
-end
-local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-return {allowed, limit - taken, oldest[2] + window - now}
-"""
-
 
 def connect(url: str, timeout_seconds: float) -> redis.asyncio.Redis:
     """Return a client for `url` that never retries by itself and never waits unbounded."""
@@ -86,15 +67,6 @@ class Snapshot:
     total_events: int
     letters_today: int
     timestamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What a rate limit answers: may the caller pass, how many are left, seconds to the next."""
-
-    allowed: bool
-    remaining: int
-    reset_seconds: float
 
 
 class Realtime:
@@ -268,14 +240,6 @@ class Realtime:
         if not self._relied_on(replies):
             return None
         return [(theme.decode(), int(views)) for theme, views in replies[1]]
-
-    async def take(self, client_key: str, limit: int, window_seconds: int, tag: str) -> Allowance:
-        """Take one of `limit` places in the sliding window of `client_key`, on Redis' clock."""
-        async with self.calling("ratelimit") as client:
-            allowed, remaining, reset = await client.eval(
-                TAKE, 1, keys.RATE_LIMIT + client_key, limit, window_seconds * 1000, tag
-            )
-        return Allowance(bool(allowed), int(remaining), float(reset) / 1000)
 
     async def ping(self) -> None:
         """Prove that Redis answers, whatever the breaker believes."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from maicivy.ingest.identity import ClientRequest
-    from maicivy.storage.realtime import Allowance
+    from maicivy.storage.places import Allowance
 
 
 async def check_rate(request: web.Request, client: ClientRequest, address_key: bytes) -> None:

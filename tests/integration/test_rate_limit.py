@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from ipaddress import ip_network
+from typing import TYPE_CHECKING
 
+from maicivy.errors import StorageUnavailable
 from maicivy.ingest import limiter
 from maicivy.ingest.limiter import SlidingLog
+from maicivy.storage import places
+from maicivy.storage.places import Places
 from maicivy.web import keys
-from tests.conftest import API, Client, ClientFactory, Database
+from tests.conftest import API, Client, ClientFactory, Database, realtime_of
+
+if TYPE_CHECKING:
+    import pytest
+    from redis.asyncio import Redis
 
 
 async def post(client: Client, **headers: str) -> tuple[int, dict[str, str]]:
@@ -92,3 +100,43 @@ def test_strangers_do_not_fill_the_memory() -> None:
     for n in range(limiter.MAX_CLIENTS + 500):
         log.take(str(n))
     assert len(log._taken) == limiter.MAX_CLIENTS
+
+
+async def test_who_asks_together_is_answered_by_one_call_and_each_alone(
+    make_client: ClientFactory, redis_client: Redis
+) -> None:
+    places = Places(realtime_of(await make_client()), 3, 60)
+    before = await _calls(redis_client)
+    answers = await asyncio.gather(*(places.take(f"client{n % 4}", 1) for n in range(16)))
+    for client in range(4):
+        own = answers[client::4]
+        assert [answer.allowed for answer in own] == [True, True, True, False]
+        assert [answer.remaining for answer in own] == [2, 1, 0, 0]
+    assert await _calls(redis_client) - before == 1
+
+
+async def test_a_heavy_request_takes_all_its_places_or_none(make_client: ClientFactory) -> None:
+    places = Places(realtime_of(await make_client()), 10, 60)
+    assert (await places.take("a", 7)).remaining == 3
+    refused = await places.take("a", 4)
+    assert (refused.allowed, refused.remaining) == (False, 3)
+    assert (await places.take("a", 3)).remaining == 0
+    log = SlidingLog(10)
+    assert [log.take("a", weight).allowed for weight in (7, 4, 3, 1)] == [True, False, True, False]
+    log.give_back("a", 3)
+    assert log.take("a", 3).allowed
+
+
+async def test_whoever_waits_for_a_place_is_answered_when_redis_answers_nonsense(
+    make_client: ClientFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "TAKE", "return {1}")
+    asked = Places(realtime_of(await make_client()), 3, 60)
+    answers = await asyncio.gather(*(asked.take("a", 1) for _ in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [StorageUnavailable] * 3
+
+
+async def _calls(redis_client: Redis) -> int:
+    """Return how many scripts that take places have run: the only ones in a program at rest."""
+    stats = await redis_client.info("commandstats")
+    return int(stats.get("cmdstat_eval", {"calls": 0})["calls"])

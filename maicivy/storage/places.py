@@ -1,0 +1,128 @@
+"""Places in sliding windows, kept in Redis on its own clock, taken for many callers at once.
+
+Whoever asks while an answer is under way waits for the next one, so that a busy program makes one
+round trip for all who have come meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING, NamedTuple
+
+from maicivy.errors import StorageUnavailable
+from maicivy.storage import keys
+
+if TYPE_CHECKING:
+    from maicivy.storage.realtime import Realtime
+
+AT_ONCE = 200
+
+log = logging.getLogger(__name__)
+
+# A sliding log for each client in KEYS: takes as many places as ARGV says after the first three
+# among the last ARGV[2] milliseconds, if so many of ARGV[1] are free. Returns for each whether they
+# were, how many are left, and in how many ms the oldest falls out. ARGV[3] tells calls apart.
+TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local answers = {}
+for i, key in ipairs(KEYS) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
+  local taken, weight = redis.call('ZCARD', key), tonumber(ARGV[3 + i])
+  local allowed = taken + weight <= limit
+  if allowed then
+    local places = {}
+    for n = 1, weight do
+      places[2 * n - 1] = now
+      places[2 * n] = time[1] .. '.' .. time[2] .. '.' .. ARGV[3] .. '.' .. i .. '.' .. n
+    end
+    redis.call('ZADD', key, unpack(places))
+    redis.call('PEXPIRE', key, window)
+    taken = taken + weight
+  end
+  local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or now
+  answers[3 * i - 2] = allowed and 1 or 0
+  answers[3 * i - 1] = limit - taken
+  answers[3 * i] = oldest + window - now
+end
+return answers
+"""
+
+
+class Allowance(NamedTuple):
+    """What a rate limit answers: may the caller pass, how many are left, seconds to the next."""
+
+    allowed: bool
+    remaining: int
+    reset_seconds: float
+
+
+class _Asked(NamedTuple):
+    """Who waits for how many places."""
+
+    client: str
+    weight: int
+    answer: asyncio.Future[Allowance]
+
+
+class Places:
+    """At most `limit` places in `window_seconds` for each client."""
+
+    def __init__(self, realtime: Realtime, limit: int, window_seconds: int) -> None:
+        self._realtime = realtime
+        self._limit = limit
+        self._window_seconds = window_seconds
+        self._tag = secrets.token_hex(4)
+        self._calls = 0
+        self._asked: list[_Asked] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def take(self, client: str, weight: int) -> Allowance:
+        """Take `weight` places for `client`, or none; raises `StorageUnavailable` within 1 s."""
+        loop = asyncio.get_running_loop()
+        asked = _Asked(client, weight, loop.create_future())
+        self._asked.append(asked)
+        if self._task is None:
+            self._task = loop.create_task(self._answer_all())
+        return await asked.answer
+
+    async def _answer_all(self) -> None:
+        """Answer until nobody waits any more."""
+        try:
+            while self._asked:
+                asked, self._asked = self._asked[:AT_ONCE], self._asked[AT_ONCE:]
+                await self._answer([one for one in asked if not one.answer.done()])
+        finally:
+            self._task = None
+
+    async def _answer(self, asked: list[_Asked]) -> None:
+        """Answer each of `asked`, whatever happens."""
+        failure = StorageUnavailable("no answer to the rate limit")
+        try:
+            numbers = iter(await self._ask(asked))
+            for one, *answer in zip(asked, numbers, numbers, numbers, strict=True):
+                if not one.answer.done():
+                    allowed, remaining, reset = answer
+                    one.answer.set_result(Allowance(bool(allowed), remaining, reset / 1000))
+        except StorageUnavailable as error:
+            failure = error
+        except ValueError:
+            log.exception("Redis answered nonsense to the rate limit")
+        finally:
+            for one in asked:
+                if not one.answer.done():
+                    one.answer.set_exception(failure)
+
+    async def _ask(self, asked: list[_Asked]) -> list[int]:
+        if not asked:
+            return []
+        self._calls += 1
+        names = [keys.RATE_LIMIT + one.client for one in asked]
+        weights = [one.weight for one in asked]
+        window, tag = self._window_seconds * 1000, f"{self._tag}{self._calls}"
+        async with self._realtime.calling("ratelimit") as client:
+            reply = await client.eval(TAKE, len(names), *names, self._limit, window, tag, *weights)
+        return list(map(int, reply))
