@@ -14,6 +14,7 @@ from maicivy.background.tasks import Supervisor
 from maicivy.ingest.identity import Identifier
 from maicivy.ingest.ledger import Ledger
 from maicivy.ingest.limiter import RateLimiter
+from maicivy.ingest.network import Proxies
 from maicivy.ingest.urls import QueryParameters
 from maicivy.ingest.visitor import Keyring
 from maicivy.ingest.writer import Writer
@@ -22,8 +23,9 @@ from maicivy.periods import Clock, local_day, utc_now
 from maicivy.reports.source import Source
 from maicivy.storage.addresses import AddressKeys
 from maicivy.storage.stores import Stores, open_stores
-from maicivy.web import collect, keys, live, ops
+from maicivy.web import keys, live, ops
 from maicivy.web.door import Bounds, Door, Runner
+from maicivy.web.intake import Intake
 from maicivy.web.middleware import explain, guard
 from maicivy.web.routes import MIDDLEWARES, routes
 
@@ -49,12 +51,12 @@ def create_app(
     app.on_response_prepare.append(guard)
     app[keys.CONFIG] = config
     app[keys.CLOCK] = clock
+    app[keys.PROXIES] = Proxies(config.trusted_proxies)
     app[keys.PARAMETERS] = QueryParameters.of(config.query_parameters)
     app[keys.METRICS] = Metrics()
     app[keys.LEDGER] = Ledger(app[keys.METRICS], clock())
     app[keys.DOOR] = Door(bounds or Bounds(config.max_connections), app[keys.METRICS])
     app[keys.SOCKETS] = set()
-    app[keys.BODIES] = set()
     app.add_routes(routes(config))
 
     @contextlib.asynccontextmanager
@@ -68,7 +70,7 @@ def create_app(
     app.cleanup_ctx.append(background)
     if config.metrics_port is not None:
         app.cleanup_ctx.append(metrics_port)
-    app.on_shutdown.append(collect.stop_waiting)
+    app.on_shutdown.append(stop_waiting)
     app.on_shutdown.append(live.close_all)
     return app
 
@@ -88,6 +90,14 @@ async def _build(app: web.Application, stores: Stores) -> None:
     app[keys.IDENTIFIER] = Identifier(keyring)
     app[keys.ADDRESSES] = AddressKeys(stores.postgres)
     app[keys.LIMITER] = RateLimiter(stores.realtime, config.event_rate_limit)
+    app[keys.INTAKE] = Intake(
+        config=config,
+        clock=clock,
+        parameters=app[keys.PARAMETERS],
+        addresses=app[keys.ADDRESSES],
+        limiter=app[keys.LIMITER],
+        identifier=app[keys.IDENTIFIER],
+    )
     app[keys.SUPERVISOR] = Supervisor(metrics)
     app[keys.WRITER] = Writer(
         postgres=stores.postgres,
@@ -111,6 +121,11 @@ async def _build(app: web.Application, stores: Stores) -> None:
         retention_days=config.retention_days,
     )
     await app[keys.ADDRESSES].rotate(local_day(clock(), config.timezone))
+
+
+async def stop_waiting(app: web.Application) -> None:
+    """Answer whoever has not sent the whole body yet."""
+    app[keys.INTAKE].stop_waiting()
 
 
 @contextlib.asynccontextmanager

@@ -121,7 +121,7 @@ SABOTAGES = (
     Sabotage(
         "leave half-sent requests unanswered at the end",
         "maicivy/app.py",
-        "    app.on_shutdown.append(collect.stop_waiting)\n",
+        "    app.on_shutdown.append(stop_waiting)\n",
         "",
         ("tests/chaos/test_program.py", "-k", "stopped"),
     ),

@@ -13,10 +13,11 @@ from maicivy.errors import InvalidRequest
 
 MAX_DEPTH = 8
 MAX_KEYS = 50
+MAX_EVENTS = 500
 MAX_INTEGER = 2**53
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """Return the JSON object in `body`; raises `InvalidRequest` that says what is wrong."""
     try:
         text = body.decode("utf-8")
@@ -33,9 +34,26 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise _too_deep() from None
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.", code="invalid_body")
-    _check_depth(value, MAX_DEPTH)
+    _check_depth(value, max_depth)
     if "\\u" in text:
         _check_text(value)
+    return value
+
+
+def parse_events(body: bytes) -> list[Any]:
+    """Return the list in `{"events": [...]}`; raises `InvalidRequest` unless it has 1 to 500."""
+    events = parse_object(body, MAX_DEPTH + 2).get("events")
+    if not isinstance(events, list) or not 1 <= len(events) <= MAX_EVENTS:
+        raise InvalidRequest(
+            f"The field events must be a list of 1 to {MAX_EVENTS} events.", code="invalid_field"
+        )
+    return events
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return `value` if it is a JSON object; raises `InvalidRequest`."""
+    if not isinstance(value, dict):
+        raise InvalidRequest("An event must be a JSON object.", code="invalid_body")
     return value
 
 

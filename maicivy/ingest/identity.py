@@ -9,7 +9,6 @@ from maicivy.ingest.client import ClientFacts, client_facts, language
 from maicivy.ingest.limiter import SlidingLog
 from maicivy.ingest.visitor import (
     TOKEN_ID_BYTES,
-    Address,
     Keyring,
     Token,
     Visitor,
@@ -20,6 +19,8 @@ from maicivy.ingest.visitor import (
 
 if TYPE_CHECKING:
     import datetime as dt
+
+    from maicivy.ingest.network import Address
 
 RANDOM_TOKENS_PER_MINUTE = 30
 

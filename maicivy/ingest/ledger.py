@@ -7,20 +7,21 @@ Whoever ends an event's way enters it here, once; the metrics are told at the sa
 from __future__ import annotations
 
 import collections
-import contextlib
 import enum
 from typing import TYPE_CHECKING, Any
 
 from maicivy.errors import RateLimited, StorageUnavailable
 from maicivy.ingest.event import path_of
+from maicivy.metrics import OTHER
 from maicivy.periods import format_instant
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator
+
+    from prometheus_client import Counter
 
     from maicivy.ingest.event import Event
-    from maicivy.metrics import Metrics
+    from maicivy.metrics import BoundedLabel, Metrics
 
 
 class DropReason(enum.StrEnum):
@@ -48,6 +49,9 @@ class Ledger:
         self._received = 0
         self._stored = 0
         self._dropped: collections.Counter[DropReason] = collections.Counter()
+        # The metrics of the values that have labels of their own, which are bounded.
+        self._of_type: dict[str, Counter] = {}
+        self._of_path: dict[str, Counter] = {}
 
     def receive(self) -> None:
         """Enter an event that came in, whatever it is."""
@@ -57,12 +61,15 @@ class Ledger:
     def store(self, event: Event) -> None:
         """Enter that `event` is a row."""
         self._stored += 1
-        metrics = self._metrics
-        metrics.events.labels(metrics.event_types(event.event_type)).inc()
+        metrics, kind = self._metrics, event.event_type
+        counter = self._of_type.get(kind)
+        (counter or _child(self._of_type, metrics.events, metrics.event_types, kind)).inc()
+        if kind == "page_view":
+            path = path_of(event.page_url or "")
+            counter = self._of_path.get(path)
+            (counter or _child(self._of_path, metrics.page_views, metrics.paths, path)).inc()
         if event.letter_type:
             metrics.letters.labels(event.letter_type).inc()
-        if event.event_type == "page_view":
-            metrics.page_views.labels(metrics.paths(path_of(event.page_url or ""))).inc()
         if event.theme:
             metrics.count_theme_view(event.theme)
 
@@ -71,20 +78,14 @@ class Ledger:
         self._dropped[reason] += 1
         self._metrics.events_dropped.labels(reason).inc()
 
-    @contextlib.contextmanager
-    def refusals(self) -> Iterator[None]:
-        """Enter the event as dropped when the block, which checks it, raises."""
-        try:
-            yield
-        except RateLimited:
+    def refuse(self, error: BaseException) -> None:
+        """Enter that an event ends because its check raised `error`."""
+        if isinstance(error, RateLimited):
             self.drop(DropReason.RATE_LIMITED)
-            raise
-        except StorageUnavailable:
+        elif isinstance(error, StorageUnavailable):
             self.drop(DropReason.UNAVAILABLE)
-            raise
-        except BaseException:
+        else:
             self.drop(DropReason.INVALID)
-            raise
 
     def summary(self) -> dict[str, Any]:
         """Return the sums by outcome; `pending` are those whose way has not ended yet."""
@@ -103,3 +104,12 @@ class Ledger:
             "pending": self._received - ended,
             "refused_by_reason": {reason.value: dropped[reason] for reason in _REFUSALS},
         }
+
+
+def _child(kept: dict[str, Counter], metric: Counter, label: BoundedLabel, value: str) -> Counter:
+    """Return the metric of `value`, and keep it if it has a label of its own."""
+    shown = label(value)
+    child = metric.labels(shown)
+    if shown != OTHER:
+        kept[value] = child
+    return child

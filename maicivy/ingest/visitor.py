@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 import struct
 import uuid
 from functools import lru_cache
@@ -18,20 +17,17 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import datetime as dt
 
-    from maicivy.config import Network
+    from maicivy.ingest.network import Address
 
 COOKIE_NAME = "maicivy_session"
 COOKIE_SECONDS = 30 * 86_400
+COOKIE_LENGTH = 48  # base64 of 16 bytes of id, 4 of time and 16 of MAC
 TOKEN_ID_BYTES = 16
 REMEMBERED = 8192
 
 _CLOCK_SKEW_SECONDS = 86_400
 _ISSUED = struct.Struct(">I")
 _MAC_BYTES = 16
-_COOKIE_LENGTH = 48  # base64 of 16 bytes of id, 4 of time and 16 of MAC
-_UNSPECIFIED = ipaddress.IPv6Address(0)
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Visitor(NamedTuple):
@@ -84,7 +80,7 @@ class Keyring:
 
     def read_cookie(self, value: str | None, now: dt.datetime) -> Token | None:
         """Return the token of a cookie that this installation signed and that is still good."""
-        if value is None or len(value) != _COOKIE_LENGTH or not value.isascii():
+        if value is None or len(value) != COOKIE_LENGTH or not value.isascii():
             return None
         token = self._signed(value)
         if token is None:
@@ -121,61 +117,21 @@ class Keyring:
 
 def address_hash(address_key: bytes, address: Address) -> str:
     """Return the stored form of a client address: 64 hex digits, keyed with the day's key."""
-    return hmac.digest(address_key, address.packed, "sha256").hex()
+    return hmac.digest(address_key, address, "sha256").hex()
 
 
 def cookieless_id(address_key: bytes, address: Address, user_agent: str, host: str) -> bytes:
     """Return the 16 bytes that stand for a client without a cookie for the day of the key."""
     message = b"\x00".join(
-        (b"cookieless", address.packed, user_agent.encode(errors="replace"), host.encode())
+        (b"cookieless", address, user_agent.encode(errors="replace"), host.encode())
     )
     return hmac.digest(address_key, message, "sha256")[:TOKEN_ID_BYTES]
 
 
 def limiter_id(address_key: bytes, address: Address) -> str:
     """Return what a rate limit knows a client by: a hash of its IPv4 address or IPv6 /64."""
-    network = address.packed if address.version == 4 else address.packed[:8]
+    network = address[:8]
     return hmac.digest(address_key, b"limiter" + network, "sha256")[:16].hex()
-
-
-def client_address(
-    peer: str | None, forwarded_for: str, trusted_proxies: tuple[Network, ...]
-) -> Address:
-    """Return the client's address.
-
-    `X-Forwarded-For` is read from its end for as long as the sender is a trusted proxy; what
-    stands before the first other address was written by strangers and is ignored.
-    """
-    address = _parse_address(peer or "")
-    if not trusted_proxies or not is_trusted(address, trusted_proxies):
-        return address
-    for hop in reversed(forwarded_for.split(",")):
-        previous = _parse_address(hop.strip())
-        if previous is _UNSPECIFIED:
-            break
-        address = previous
-        if not is_trusted(address, trusted_proxies):
-            break
-    return address
-
-
-def is_trusted(address: Address, trusted_proxies: tuple[Network, ...]) -> bool:
-    """Say whether `address` lies in one of the trusted networks."""
-    return any(address in network for network in trusted_proxies)
-
-
-@lru_cache(maxsize=4096)
-def _parse_address(text: str) -> Address:
-    """Read one address, with or without a port; anything else is the unspecified address."""
-    host = text[1:].partition("]")[0] if text.startswith("[") else text
-    if host.count(":") == 1:
-        host = host.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return _UNSPECIFIED
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
 
 
 def _derive(secret: str, purpose: bytes) -> bytes:

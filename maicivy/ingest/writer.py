@@ -14,9 +14,11 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from maicivy.errors import InvalidRequest, NotTried, StorageUnavailable, Unavailable
+from maicivy.errors import ApiError, InvalidRequest, NotTried, StorageUnavailable, Unavailable
 from maicivy.ingest.commit import Committer
+from maicivy.ingest.deadlines import Deadlines
 from maicivy.ingest.ledger import DropReason
+from maicivy.ingest.waiting import Waiting, in_doubt, unavailable, wait_for
 from maicivy.logs import fields
 from maicivy.storage.postgres import CONTENT_REFUSED, describe_error
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from maicivy.ingest.batch import Stored
     from maicivy.ingest.event import Event
     from maicivy.ingest.ledger import Ledger
+    from maicivy.ingest.waiting import Outcome
     from maicivy.metrics import Metrics
     from maicivy.periods import Clock
     from maicivy.storage.partitions import Partitions
@@ -37,28 +40,6 @@ log = logging.getLogger(__name__)
 STORE_DEADLINE_SECONDS = 8.0
 DRAIN_SECONDS = 5.0
 PROBE_PAUSE_SECONDS = 0.25
-
-
-class _Waiting:
-    """An event in the queue, and the future of whoever waits for it, if anybody does.
-
-    `ended` says that its way is over and entered in the ledger.
-    """
-
-    __slots__ = ("ended", "event", "future")
-
-    def __init__(self, event: Event, future: asyncio.Future[bool] | None) -> None:
-        self.event = event
-        self.future = future
-        self.ended = False
-
-    def answer(self, *, is_new: bool) -> None:
-        if self.future is not None and not self.future.done():
-            self.future.set_result(is_new)
-
-    def fail(self, error: Exception) -> None:
-        if self.future is not None and not self.future.done():
-            self.future.set_exception(error)
 
 
 class Writer:
@@ -91,12 +72,13 @@ class Writer:
         self._batch_size = batch_size
         self._deliver = deliver
         self._observe = observe
-        self._queue: collections.deque[_Waiting] = collections.deque()
+        self._queue: collections.deque[Waiting] = collections.deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._available = True
         self._closing = False
+        self._deadlines = Deadlines(STORE_DEADLINE_SECONDS, in_doubt)
         # The epoch that was expected before the batch under way was committed.
         self._believed: bytes | None = None
 
@@ -109,23 +91,32 @@ class Writer:
         """Return once `event` is durable and Redis refreshed.
 
         False says that an event with the same `event_id` had been stored before. Raises
-        `Unavailable` within 8 s; its code `in_doubt` says that the event may be stored all the
+        `InvalidRequest` if PostgreSQL refuses it, and otherwise as `store_all`.
+        """
+        [outcome] = await self.store_all([event])
+        if isinstance(outcome, ApiError):
+            raise outcome
+        return outcome
+
+    async def store_all(self, events: Sequence[Event]) -> list[Outcome]:
+        """Return what became of each of `events`, once they are durable, in one transaction.
+
+        Raises `Unavailable` within 8 s; its code `in_doubt` says that they may be stored all the
         same.
         """
-        self._check_open()
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._put(_Waiting(event, future))
-        try:
-            async with asyncio.timeout(STORE_DEADLINE_SECONDS):
-                return await future
-        except TimeoutError:
-            raise _in_doubt() from None
+        if not events:
+            return []
+        self._check_open(len(events))
+        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._put(wait_for(events, future))
+        self._deadlines.watch(future)
+        return await future
 
     def offer(self, event: Event) -> None:
         """Take `event` without waiting; when it cannot be taken it is dropped and counted."""
         with contextlib.suppress(Unavailable):
-            self._check_open()
-            self._put(_Waiting(event, None))
+            self._check_open(1)
+            self._put([Waiting(event)])
 
     async def run(self) -> None:
         """Write batches until cancelled."""
@@ -142,35 +133,41 @@ class Writer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._idle.wait()
-        self._refuse(self._take_all(), _unavailable("The server is stopping"))
+        self._refuse(self._take_all(), unavailable("The server is stopping"))
 
-    def _check_open(self) -> None:
+    def _check_open(self, count: int) -> None:
         if self._closing or not self._available:
-            self._ledger.drop(DropReason.UNAVAILABLE)
-            raise _unavailable("The database is not available")
-        if len(self._queue) >= self._queue_size:
-            self._ledger.drop(DropReason.QUEUE_FULL)
-            raise _unavailable("Too many events are waiting", code="queue_full")
+            self._drop(count, DropReason.UNAVAILABLE)
+            raise unavailable("The database is not available")
+        if len(self._queue) + count > self._queue_size:
+            self._drop(count, DropReason.QUEUE_FULL)
+            raise unavailable("Too many events are waiting", code="queue_full")
 
-    def _put(self, waiting: _Waiting) -> None:
-        self._queue.append(waiting)
+    def _drop(self, count: int, reason: DropReason) -> None:
+        for _ in range(count):
+            self._ledger.drop(reason)
+
+    def _put(self, waiting: list[Waiting]) -> None:
+        self._queue.extend(waiting)
         self._idle.clear()
         self._wake.set()
         self._metrics.queue_depth.set(len(self._queue))
 
-    def _take(self) -> list[_Waiting]:
-        count = min(len(self._queue), self._batch_size)
-        batch = [self._queue.popleft() for _ in range(count)]
+    def _take(self) -> list[Waiting]:
+        """Take the next batch, which ends where a group ends."""
+        batch: list[Waiting] = []
+        while self._queue and (len(batch) < self._batch_size or not batch[-1].is_last):
+            batch.append(self._queue.popleft())
         self._metrics.queue_depth.set(len(self._queue))
         return batch
 
-    def _take_all(self) -> list[_Waiting]:
+    def _take_all(self) -> list[Waiting]:
         waiting = list(self._queue)
         self._queue.clear()
         self._metrics.queue_depth.set(0)
         return waiting
 
-    async def _flush(self, batch: list[_Waiting]) -> None:
+    async def _flush(self, batch: list[Waiting]) -> None:
         """Write one batch and answer everybody who waits for it, whatever happens."""
         started = time.perf_counter()
         self._believed = self._realtime.epoch
@@ -180,24 +177,24 @@ class Writer:
             log.warning("PostgreSQL takes no events", extra=fields(error=str(error)))
             self._available = False
             self._metrics.database_up.set(0)
-            await self._wait_out(batch, in_doubt=not isinstance(error, NotTried))
+            await self._wait_out(batch, is_doubtful=not isinstance(error, NotTried))
         finally:
-            self._refuse([waiting for waiting in batch if not waiting.ended], _in_doubt())
+            self._refuse([waiting for waiting in batch if not waiting.ended], in_doubt())
             self._metrics.flush_duration.observe(time.perf_counter() - started)
 
-    async def _wait_out(self, batch: list[_Waiting], *, in_doubt: bool) -> None:
+    async def _wait_out(self, batch: list[Waiting], *, is_doubtful: bool) -> None:
         """Answer everybody, and return when PostgreSQL takes events again."""
-        gone = _unavailable("The database is not available")
+        gone = unavailable("The database is not available")
         open_ones = [waiting for waiting in batch if not waiting.ended]
-        if in_doubt:
+        if is_doubtful:
             for waiting in open_ones:
-                waiting.fail(_in_doubt())
+                waiting.fail(in_doubt())
         else:
             self._refuse(open_ones, gone)
         self._refuse(self._take_all(), gone)
-        await self._until_available(open_ones if in_doubt else [])
+        await self._until_available(open_ones if is_doubtful else [])
 
-    async def _write(self, batch: list[_Waiting]) -> None:
+    async def _write(self, batch: list[Waiting]) -> None:
         """Store a batch; one that PostgreSQL refuses is halved until the culprit is alone."""
         try:
             stored = await self._committer.commit([waiting.event for waiting in batch])
@@ -209,12 +206,12 @@ class Writer:
                 return
             log.exception("PostgreSQL refused an event", extra=fields(error=describe_error(error)))
             self._end(batch[0], DropReason.REFUSED)
-            batch[0].fail(InvalidRequest("The event cannot be stored.", code="event_refused"))
+            batch[0].settle(InvalidRequest("The event cannot be stored.", code="event_refused"))
             return
         self._metrics.batch_size.observe(len(batch))
         await self._finish(batch, stored)
 
-    async def _finish(self, batch: list[_Waiting], stored: Stored) -> None:
+    async def _finish(self, batch: list[Waiting], stored: Stored) -> None:
         """Tell Redis, the ledger and those who wait what became of a batch."""
         try:
             if stored.events:
@@ -224,7 +221,7 @@ class Writer:
             for waiting in batch:
                 is_row = waiting.event.id in ids
                 self._end(waiting, None if is_row else DropReason.DUPLICATE)
-                waiting.answer(is_new=is_row)
+                waiting.settle(is_row)
             self._metrics.visitors.inc(stored.new_visitors)
             for theme, views in stored.totals.themes:
                 self._metrics.set_theme_views(theme, views)
@@ -243,7 +240,7 @@ class Writer:
         if snapshot is not None:
             self._observe(snapshot)
 
-    async def _until_available(self, doubtful: list[_Waiting]) -> None:
+    async def _until_available(self, doubtful: list[Waiting]) -> None:
         """Ask PostgreSQL a few times a second until it answers; callers are refused meanwhile.
 
         Its first answer says what became of the batch whose commit was never confirmed.
@@ -257,7 +254,7 @@ class Writer:
         self._metrics.database_up.set(1)
         log.info("PostgreSQL takes events again")
 
-    async def _settle(self, doubtful: list[_Waiting]) -> None:
+    async def _settle(self, doubtful: list[Waiting]) -> None:
         await self._postgres.write("ping")
         stored = await self._committer.look_up([waiting.event for waiting in doubtful])
         ids = {event.id for event in stored.events}
@@ -266,12 +263,12 @@ class Writer:
                 self._end(waiting, DropReason.UNAVAILABLE)
         await self._finish([w for w in doubtful if not w.ended], stored)
 
-    def _refuse(self, refused: list[_Waiting], error: Unavailable) -> None:
+    def _refuse(self, refused: list[Waiting], error: Unavailable) -> None:
         for waiting in refused:
             self._end(waiting, DropReason.UNAVAILABLE)
             waiting.fail(error)
 
-    def _end(self, waiting: _Waiting, reason: DropReason | None) -> None:
+    def _end(self, waiting: Waiting, reason: DropReason | None) -> None:
         """Enter in the ledger that an event was stored, or why it was not."""
         if waiting.ended:
             return
@@ -280,15 +277,3 @@ class Writer:
             self._ledger.store(waiting.event)
         else:
             self._ledger.drop(reason)
-
-
-def _unavailable(reason: str, code: str = "database_unavailable") -> Unavailable:
-    return Unavailable(f"{reason}; try again soon.", code=code)
-
-
-def _in_doubt() -> Unavailable:
-    return Unavailable(
-        "The database did not confirm the event, which may be stored all the same; "
-        "sent again with the same event_id it is counted once.",
-        code="in_doubt",
-    )

@@ -22,7 +22,12 @@ from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.periods import Period, local_day
 from maicivy.storage import epochs, keys
 from maicivy.storage.breaker import Breaker
-from maicivy.storage.totals import expected_sketches, write_active, write_totals
+from maicivy.storage.totals import (
+    expected_sketches,
+    write_active,
+    write_messages,
+    write_totals,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -153,8 +158,7 @@ class Realtime:
             pipe.exists(keys.EPOCH, *expected)
             write_totals(pipe, totals, today)
             write_active(pipe, totals.last_seen, now)
-            for message in messages:
-                pipe.publish(keys.CHANNEL, message)
+            write_messages(pipe, messages)
             writes = len(pipe)
             _read_snapshot(pipe, now, today)
             replies = await pipe.execute(raise_on_error=False)

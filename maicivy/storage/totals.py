@@ -11,6 +11,7 @@ from maicivy.storage import keys
 if TYPE_CHECKING:
     import datetime as dt
     import uuid
+    from collections.abc import Sequence
 
     from redis.asyncio.client import Pipeline
 
@@ -25,6 +26,12 @@ for i, key in ipairs(KEYS) do
   if not old or tonumber(told) > old then redis.call('SET', key, told, 'EX', ttl)
   else redis.call('EXPIRE', key, ttl) end
 end
+return 1
+"""
+
+# Publishes each message of ARGV in the channel KEYS[1].
+PUBLISH = """
+for _, message in ipairs(ARGV) do redis.call('PUBLISH', KEYS[1], message) end
 return 1
 """
 
@@ -100,3 +107,10 @@ def write_active(pipe: Pipeline, last_seen: dict[uuid.UUID, float], now: dt.date
         pipe.zadd(keys.ACTIVE, seen, gt=True)
         pipe.zremrangebyscore(keys.ACTIVE, "-inf", now.timestamp() - keys.ACTIVE_SECONDS)
         pipe.expire(keys.ACTIVE, keys.ACTIVE_SECONDS)
+
+
+def write_messages(pipe: Pipeline, messages: Sequence[str]) -> None:
+    """Queue the publication of `messages`, one for each event."""
+    for first in range(0, len(messages), MEMBERS_AT_ONCE):
+        piece = messages[first : first + MEMBERS_AT_ONCE]
+        pipe.eval(PUBLISH, 1, keys.CHANNEL, *piece)

@@ -9,14 +9,19 @@ from urllib.parse import urlsplit
 
 from maicivy.errors import Forbidden, InvalidRequest
 from maicivy.ingest.identity import ClientRequest, Identity
-from maicivy.ingest.visitor import COOKIE_NAME, client_address, is_trusted
-from maicivy.web.keys import CONFIG
+from maicivy.ingest.visitor import COOKIE_LENGTH, COOKIE_NAME
+from maicivy.web.keys import CONFIG, PROXIES
 
 if TYPE_CHECKING:
     from aiohttp import web
+    from multidict import CIMultiDictProxy
 
 # A name or an address in brackets, and a port; RFC 9112 asks for 400 for everything else.
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# The session among the cookies of a request, of which there may be many.
+_SESSION = re.compile(
+    rf'(?:^|[;\s]){COOKIE_NAME}="?([A-Za-z0-9_-]{{{COOKIE_LENGTH}}})"?(?=[;\s]|$)'
+)
 _LOOPBACK_NAMES = frozenset({"localhost", "::1"})
 
 
@@ -24,28 +29,32 @@ def client_of(request: web.Request) -> ClientRequest:
     """Return who sent the request, as far as headers and connection tell."""
     headers = request.headers
     return ClientRequest(
-        address=client_address(
-            request.remote,
-            ",".join(headers.getall("X-Forwarded-For", [])),
-            request.app[CONFIG].trusted_proxies,
-        ),
+        address=request.app[PROXIES].client_address(request.remote, _forwarded_for(headers)),
         host=request.host,
         user_agent=headers.get("User-Agent", ""),
         accept_language=headers.get("Accept-Language", ""),
-        cookie=request.cookies.get(COOKIE_NAME) if "Cookie" in headers else None,
+        cookie=_session(headers["Cookie"]) if "Cookie" in headers else None,
         fetch_site=headers.get("Sec-Fetch-Site", ""),
         opted_out=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
     )
+
+
+def _session(cookies: str) -> str | None:
+    found = _SESSION.search(cookies)
+    return found[1] if found else None
+
+
+def _forwarded_for(headers: CIMultiDictProxy[str]) -> str:
+    return ",".join(headers.getall("X-Forwarded-For")) if "X-Forwarded-For" in headers else ""
 
 
 def is_https(request: web.Request) -> bool:
     """Say whether the client's own connection is encrypted, as a trusted proxy may know."""
     if request.secure:
         return True
-    proxies = request.app[CONFIG].trusted_proxies
-    peer = client_address(request.remote, "", ())
-    forwarded = request.headers.get("X-Forwarded-Proto", "")
-    return forwarded.lower() == "https" and is_trusted(peer, proxies)
+    if request.headers.get("X-Forwarded-Proto", "").lower() != "https":
+        return False
+    return request.app[PROXIES].trust(request.remote)
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, identity: Identity) -> None:
@@ -83,8 +92,10 @@ def check_host(request: web.Request) -> None:
 
 def allowed_origin(request: web.Request) -> str | None:
     """Return the request's Origin when it is one of the configured ones."""
-    origin = request.headers.get("Origin", "").lower()
-    return request.headers["Origin"] if origin in request.app[CONFIG].allowed_origins else None
+    origin = request.headers.get("Origin")
+    if origin is None or origin.lower() not in request.app[CONFIG].allowed_origins:
+        return None
+    return origin
 
 
 def check_origin(request: web.Request) -> None:

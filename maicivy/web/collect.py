@@ -1,142 +1,168 @@
-"""`POST /event`: from the bytes of a request to a durable event, step by step."""
+"""`POST /event` and `POST /events`: from the bytes of a request to durable events."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+import math
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
-from maicivy.errors import (
-    BodyTooLarge,
-    RequestTimeout,
-    Unavailable,
-    UnsupportedMediaType,
-)
-from maicivy.ingest.body import parse_object
-from maicivy.ingest.client import ClientKind
-from maicivy.ingest.event import check_fields, make_event
+from maicivy.errors import ApiError
+from maicivy.ingest.body import as_object, parse_events, parse_object
 from maicivy.ingest.ledger import DropReason
-from maicivy.periods import local_day
-from maicivy.web.client import check_origin, client_of, set_cookie
-from maicivy.web.keys import (
-    ADDRESSES,
-    BODIES,
-    CLOCK,
-    CONFIG,
-    IDENTIFIER,
-    LEDGER,
-    PARAMETERS,
-    WRITER,
-)
-from maicivy.web.rate import check_rate
+from maicivy.jsontext import encode
+from maicivy.web.answers import json_response
+from maicivy.web.client import set_cookie
+from maicivy.web.intake import too_large
+from maicivy.web.keys import INTAKE, LEDGER, WRITER
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from maicivy.ingest.event import Event
     from maicivy.ingest.identity import Identity
+    from maicivy.ingest.waiting import Outcome
 
 MAX_BODY_BYTES = 16 * 1024
-BODY_SECONDS = 10.0
+MAX_BATCH_BYTES = 64 * 1024
+# How many events weigh as much as one request in the rate limit.
+EVENTS_PER_PLACE = 10
 
-_MEDIA_TYPES = frozenset({"", "application/json", "text/plain"})
-_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+TRACKED = b'{"success": true, "message": "Event tracked successfully"}'
 
 
 async def post_event(request: web.Request) -> web.Response:
     """Store one event; 201 once it is durable, 202 when it is not to be tracked."""
-    app = request.app
-    app[LEDGER].receive()
-    with app[LEDGER].refusals():
+    ledger = request.app[LEDGER]
+    ledger.receive()
+    try:
         checked = await _check(request)
+    except BaseException as error:
+        ledger.refuse(error)
+        raise
     if isinstance(checked, DropReason):
-        return _not_tracked(request, checked)
+        ledger.drop(checked)
+        return _not_tracked(checked)
     event, identity = checked
-    is_new = await app[WRITER].store(event)
-    response = web.json_response(
-        {"success": True, "message": "Event tracked successfully"}, status=201
-    )
+    is_new = await request.app[WRITER].store(event)
+    response = json_response(TRACKED, status=201)
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"
     set_cookie(request, response, identity)
     return response
 
 
+async def post_events(request: web.Request) -> web.Response:
+    """Store up to 500 events at once; 201 once all that are valid are durable."""
+    ledger, batch = request.app[LEDGER], _Batch()
+    try:
+        identity = await batch.read(request)
+    except BaseException as error:
+        # one that cannot be read counts as one
+        for _ in range(max(1, len(batch.events))):
+            ledger.receive()
+            ledger.refuse(error)
+        raise
+    for _ in batch.events:
+        ledger.receive()
+    if isinstance(identity, DropReason):
+        for _ in batch.events:
+            ledger.drop(identity)
+        return _not_tracked(identity)
+    for reason in batch.refused.values():
+        ledger.refuse(reason)
+    batch.end(await request.app[WRITER].store_all(batch.valid))
+    response = batch.answer()
+    set_cookie(request, response, identity)
+    return response
+
+
 async def _check(request: web.Request) -> tuple[Event, Identity] | DropReason:
     """Return the event that the request tells and whose it is, or why it is not to be tracked."""
-    app, client = request.app, client_of(request)
-    check_origin(request)
-    if client.opted_out:
-        return DropReason.OPT_OUT
-    now, zone = app[CLOCK](), app[CONFIG].timezone
-    today = local_day(now, zone)
-    address_key = await app[ADDRESSES].load(today)
-    await check_rate(request, client, address_key)
-    _check_headers(request)
-    body = parse_object(await _read_body(request))
-    fields = check_fields(
-        body, app[PARAMETERS], _own_hosts(request), request.headers.get("Referer")
+    intake = request.app[INTAKE]
+    sender = await intake.admit(request)
+    if isinstance(sender, DropReason):
+        return sender
+    fields = intake.check(request, parse_object(await intake.read_body(request, MAX_BODY_BYTES)))
+    identity = intake.identify(sender)
+    if isinstance(identity, DropReason):
+        return identity
+    return intake.event(fields, identity, sender), identity
+
+
+class _Batch:
+    """The events of one request: those that are valid, and why the others are not."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.valid: list[Event] = []
+        self.refused: dict[int, ApiError] = {}
+        self._indexes: list[int] = []
+        self._replayed: set[int] = set()
+
+    async def read(self, request: web.Request) -> Identity | DropReason:
+        """Read and check the events; raises an `ApiError` about the request as a whole."""
+        intake = request.app[INTAKE]
+        sender = await intake.admit(request)
+        if isinstance(sender, DropReason):
+            self.events = [None]
+            return sender
+        body = await intake.read_body(request, MAX_BATCH_BYTES)
+        self.events = parse_events(body)
+        if (more := math.ceil(len(self.events) / EVENTS_PER_PLACE) - 1) > 0:
+            await intake.weigh(request, sender, more)
+        identity = intake.identify(sender)
+        if isinstance(identity, DropReason):
+            return identity
+        may_be_long = len(body) > MAX_BODY_BYTES
+        for index, value in enumerate(self.events):
+            try:
+                fields = intake.check(request, _event_body(value, may_be_long=may_be_long))
+            except ApiError as error:
+                self.refused[index] = error
+            else:
+                self.valid.append(intake.event(fields, identity, sender))
+                self._indexes.append(index)
+        return identity
+
+    def end(self, outcomes: list[Outcome]) -> None:
+        """Note what became of the valid ones."""
+        for index, outcome in zip(self._indexes, outcomes, strict=True):
+            if isinstance(outcome, ApiError):
+                self.refused[index] = outcome
+            elif not outcome:
+                self._replayed.add(index)
+
+    def answer(self) -> web.Response:
+        """Return what became of each event; 400 when none is valid."""
+        stored = len(self.events) - len(self.refused)
+        items = [self._item(index) for index in range(len(self.events))]
+        if not stored:
+            error = "None of the events can be stored; each has its reason."
+            body = {"success": False, "error": error, "code": "no_valid_event", "data": items}
+            return json_response(body, status=HTTPStatus.BAD_REQUEST)
+        message = f"{stored} of {len(items)} events tracked"
+        return json_response({"success": True, "message": message, "data": items}, status=201)
+
+    def _item(self, index: int) -> dict[str, Any]:
+        error = self.refused.get(index)
+        if error is not None:
+            told = {"code": error.code, "error": error.message}
+            return {"index": index, "status": int(error.status), **told}
+        return {"index": index, "status": 201, "code": self._code(index)}
+
+    def _code(self, index: int) -> str:
+        return "replayed" if index in self._replayed else "tracked"
+
+
+def _event_body(value: Any, *, may_be_long: bool) -> dict[str, Any]:
+    """Return what one event of several says, which may be as long as a lone one."""
+    body = as_object(value)
+    if may_be_long and len(encode(body)) > MAX_BODY_BYTES:
+        raise too_large(MAX_BODY_BYTES)
+    return body
+
+
+def _not_tracked(reason: DropReason) -> web.Response:
+    return json_response(
+        {"success": True, "message": "Not tracked", "reason": reason}, status=HTTPStatus.ACCEPTED
     )
-    if client.facts.kind is ClientKind.BOT:
-        return DropReason.BOT
-    identity = app[IDENTIFIER].identify(client, address_key, now, today)
-    return make_event(fields, identity.visitor, now, zone), identity
-
-
-def _not_tracked(request: web.Request, reason: DropReason) -> web.Response:
-    request.app[LEDGER].drop(reason)
-    return web.json_response(
-        {"success": True, "message": "Not tracked", "reason": reason}, status=202
-    )
-
-
-def _check_headers(request: web.Request) -> None:
-    codings = request.headers.getall("Content-Encoding", [])
-    if any(coding.lower() != "identity" for coding in codings):
-        raise UnsupportedMediaType("The body must not be compressed.", code="unsupported_coding")
-    media_type = request.content_type if "Content-Type" in request.headers else ""
-    if media_type not in _MEDIA_TYPES:
-        raise UnsupportedMediaType("Send the event as application/json or text/plain.")
-    if (request.charset or "utf-8").lower() not in _CHARSETS:
-        raise UnsupportedMediaType("The body must be UTF-8.", code="unsupported_charset")
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise _too_large()
-
-
-async def stop_waiting(app: web.Application) -> None:
-    """Answer those whose bodies are not whole yet; aiohttp hears no more of them from now on."""
-    for limit in app[BODIES]:
-        limit.reschedule(asyncio.get_running_loop().time())
-    app[BODIES].clear()
-
-
-async def _read_body(request: web.Request) -> bytes:
-    """Return the body, whole within 10 s and within 16 KiB."""
-    body, bodies = bytearray(), request.app[BODIES]
-    limit = asyncio.timeout(BODY_SECONDS)
-    try:
-        async with limit:
-            bodies.add(limit)
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise _too_large()
-    except TimeoutError:
-        if limit not in bodies:
-            raise Unavailable("The server is stopping; try again soon.") from None
-        raise RequestTimeout(
-            f"The body did not arrive within {BODY_SECONDS:.0f} s.",
-            headers={"Connection": "close"},
-        ) from None
-    finally:
-        bodies.discard(limit)
-    return bytes(body)
-
-
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
-
-
-def _own_hosts(request: web.Request) -> frozenset[str]:
-    allowed = (urlsplit(origin).netloc for origin in request.app[CONFIG].allowed_origins)
-    return frozenset({request.host.lower(), *allowed})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from maicivy.config import Config
 from maicivy.ingest.identity import Identifier
 from maicivy.ingest.ledger import Ledger
 from maicivy.ingest.limiter import RateLimiter
+from maicivy.ingest.network import Proxies
 from maicivy.ingest.urls import QueryParameters
 from maicivy.ingest.visitor import Keyring
 from maicivy.ingest.writer import Writer
@@ -27,9 +27,11 @@ from maicivy.web.door import Door
 
 if TYPE_CHECKING:
     from maicivy.periods import Clock
+    from maicivy.web.intake import Intake
 
 CONFIG = web.AppKey("CONFIG", Config)
 CLOCK: web.AppKey[Clock] = web.AppKey("CLOCK")
+PROXIES = web.AppKey("PROXIES", Proxies)
 PARAMETERS = web.AppKey("PARAMETERS", QueryParameters)
 METRICS = web.AppKey("METRICS", Metrics)
 LEDGER = web.AppKey("LEDGER", Ledger)
@@ -45,7 +47,7 @@ ADDRESSES = web.AppKey("ADDRESSES", AddressKeys)
 LIMITER = web.AppKey("LIMITER", RateLimiter)
 WRITER = web.AppKey("WRITER", Writer)
 HUB = web.AppKey("HUB", Hub)
-BODIES = web.AppKey("BODIES", set[asyncio.Timeout])
+INTAKE: web.AppKey[Intake] = web.AppKey("INTAKE")
 DOOR = web.AppKey("DOOR", Door)
 SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from maicivy.ingest.visitor import COOKIE_SECONDS
+from maicivy.ingest.visitor import COOKIE_SECONDS, limiter_id
 from maicivy.periods import format_instant, local_day
 from maicivy.reports import visitor
 from maicivy.reports.timeline import Cursor
 from maicivy.storage.forgetting import Forgotten
 from maicivy.web import params
 from maicivy.web.client import check_origin, client_of, end_cookie
-from maicivy.web.keys import ADDRESSES, CLOCK, CONFIG, KEYRING, SOURCE, STORES
+from maicivy.web.keys import ADDRESSES, CLOCK, CONFIG, KEYRING, LIMITER, SOURCE, STORES
 from maicivy.web.rate import check_rate
 
 if TYPE_CHECKING:
@@ -59,8 +59,10 @@ async def delete_me(request: web.Request) -> web.Response:
 async def _admit(request: web.Request) -> Token | None:
     """Take a place in the rate limit; return the token of a good cookie, which says it all."""
     app, client, now = request.app, client_of(request), request.app[CLOCK]()
-    address_key = await app[ADDRESSES].load(local_day(now, app[CONFIG].timezone))
-    await check_rate(request, client, address_key)
+    limiter = app[LIMITER]
+    if limiter.limit:
+        address_key = await app[ADDRESSES].load(local_day(now, app[CONFIG].timezone))
+        await check_rate(request, limiter, limiter_id(address_key, client.address))
     return app[KEYRING].read_cookie(client.cookie, now)
 
 

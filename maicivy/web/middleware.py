@@ -1,4 +1,4 @@
-"""What happens around every request, outermost first: measure, explain errors, pages, tracking."""
+"""What happens around every request, outermost first: answers, then pages and their tracking."""
 
 from __future__ import annotations
 
@@ -52,17 +52,23 @@ _EXPOSED = (
 
 
 @web.middleware
-async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Time analytics requests."""
-    started = time.perf_counter()
-    response = await handler(request)
+async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer whatever is asked: explained, for configured origins to read, and measured."""
+    started, origin = time.perf_counter(), allowed_origin(request)
+    if origin is not None and _is_preflight(request):
+        response: web.StreamResponse = _preflight()
+    else:
+        response = await explain(request, handler)
+    if origin is not None and not response.prepared:
+        _share(response, origin)
     if request.path.startswith(ANALYTICS):
         resource = request.match_info.route.resource
-        request.app[METRICS].request_duration.labels(
-            endpoint=resource.canonical if resource else "unmatched",
-            method=_method(request),
-            status=str(response.status),
-        ).observe(time.perf_counter() - started)
+        request.app[METRICS].observe_request(
+            resource.canonical if resource else "unmatched",
+            _method(request),
+            response.status,
+            time.perf_counter() - started,
+        )
     return response
 
 
@@ -87,28 +93,14 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 @web.middleware
-async def share(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let pages of the configured origins read the answers, and answer their preflights."""
-    origin = allowed_origin(request)
-    asked = request.headers.get("Access-Control-Request-Method")
-    if origin is not None and asked and request.method == "OPTIONS":
-        response: web.StreamResponse = web.Response(status=204)
-        response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
-        response.headers["Access-Control-Allow-Headers"] = "Content-Type"
-        response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
-    else:
-        response = await handler(request)
-    if origin is not None and not response.prepared:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Allow-Credentials"] = "true"
-        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
-    return response
+async def pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Serve the site where no route answers, and count a view of every HTML page that is answered.
 
-
-@web.middleware
-async def track(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count a view of every HTML page that is answered; the page never waits for it."""
-    response = await handler(request)
+    The page never waits for it.
+    """
+    if request.method not in {"GET", "HEAD"}:
+        return await handler(request)
+    response = _page_of_site(request) or await handler(request)
     if _is_page(request, response):
         try:
             _track_page(request, response)
@@ -117,17 +109,37 @@ async def track(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-@web.middleware
-async def site(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Serve the configured folder where no route of the program's own answers."""
+def _page_of_site(request: web.Request) -> web.StreamResponse | None:
+    """Return a file of the configured folder, if the address is no route of the program's own."""
     folder = request.app[CONFIG].site_dir
-    unknown = isinstance(request.match_info.http_exception, web.HTTPNotFound)
-    if folder is None or not unknown or request.method not in {"GET", "HEAD"}:
-        return await handler(request)
+    if folder is None or not isinstance(request.match_info.http_exception, web.HTTPNotFound):
+        return None
     file = find_file(folder, request.path)
     if file is None:
-        return await handler(request)
+        return None
     return file_response(file, request.app[CONFIG].content_security_policy)
+
+
+def _is_preflight(request: web.Request) -> bool:
+    asked = request.headers.get("Access-Control-Request-Method")
+    return request.method == "OPTIONS" and bool(asked)
+
+
+def _preflight() -> web.Response:
+    """Return the answer to a browser that asks what pages of another origin may do."""
+    headers = {
+        "Access-Control-Allow-Methods": "GET, POST, DELETE",
+        "Access-Control-Allow-Headers": "Content-Type",
+        "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+    }
+    return web.Response(status=204, headers=headers)
+
+
+def _share(response: web.StreamResponse, origin: str) -> None:
+    """Let pages of `origin` read the answer."""
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers["Access-Control-Allow-Credentials"] = "true"
+    response.headers["Access-Control-Expose-Headers"] = _EXPOSED
 
 
 def _reword(response: web.HTTPExpectationFailed) -> None:
@@ -151,7 +163,9 @@ async def guard(request: web.Request, response: web.StreamResponse) -> None:
         headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
     if request.app[CONFIG].allowed_origins:
         headers.add("Vary", "Origin")
-    headers.update(request.get(EXTRA_HEADERS, {}))
+    extra = request.get(EXTRA_HEADERS)
+    if extra is not None:
+        headers.update(extra)
 
 
 def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
@@ -169,8 +183,11 @@ def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
 def _track_page(request: web.Request, response: web.StreamResponse) -> None:
     app, ledger = request.app, request.app[LEDGER]
     ledger.receive()
-    with ledger.refusals():
+    try:
         seen = _page_view(request)
+    except BaseException as error:
+        ledger.refuse(error)
+        raise
     if isinstance(seen, DropReason):
         ledger.drop(seen)
         return

@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 BASE = middleware.ANALYTICS
 
 MIDDLEWARES = (
-    middleware.observe,
-    middleware.share,
-    middleware.explain,
-    middleware.track,
-    middleware.site,
+    middleware.answer,
+    middleware.pages,
 )
 
 
@@ -33,6 +30,7 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
         web.get(f"{BASE}/heatmap", reports.get_heatmap),
         web.get(f"{BASE}/ledger", ops.get_ledger),
         web.post(f"{BASE}/event", collect.post_event),
+        web.post(f"{BASE}/events", collect.post_events),
         web.get(f"{BASE}/me", me.get_me),
         web.delete(f"{BASE}/me", me.delete_me),
         web.get("/ws/analytics", live.websocket, allow_head=False),

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from maicivy.web import collect, keys
+from maicivy.web import intake, keys
 from tests.conftest import API, BROWSER, Client, ClientFactory, Database, get_data, send_event
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ async def test_a_compressed_body_is_refused(client: Client) -> None:
 async def test_a_body_that_stalls_is_given_up(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(intake, "BODY_SECONDS", 0.2)
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(f"POST {API}/event HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{{".encode())
     status = await asyncio.wait_for(reader.readline(), 5)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from maicivy.web import collect, door, keys
+from maicivy.web import door, intake, keys
 from maicivy.web.door import Bounds, CutReason
 from tests.conftest import API, Client, ClientFactory, send_event, until
 
@@ -178,7 +178,7 @@ async def test_a_live_feed_older_than_every_bound_stays_open(
 async def test_a_body_that_stalls_ends_the_connection(
     make_client: ClientFactory, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "BODY_SECONDS", SHORT)
+    monkeypatch.setattr(intake, "BODY_SECONDS", SHORT)
     client = await make_client(bounds=bounds())
     reader, writer = await connect(client)
     writer.write(f"POST {API}/event HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{{".encode())

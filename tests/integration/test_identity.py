@@ -8,13 +8,13 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from maicivy.ingest.network import Proxies, read_address
 from maicivy.ingest.visitor import (
     COOKIE_NAME,
     COOKIE_SECONDS,
     Keyring,
     Token,
     address_hash,
-    client_address,
     limiter_id,
 )
 from maicivy.periods import utc_now
@@ -182,15 +182,16 @@ def test_tokens_of_another_time(shift: int) -> None:
     ],
 )
 def test_the_address_behind_proxies(peer: str | None, forwarded: str, client: str) -> None:
-    found = client_address(peer, forwarded, (ip_network("10.0.0.0/8"),))
-    assert found == ip_address(client)
+    proxies = Proxies([ip_network("10.0.0.0/8")])
+    assert proxies.client_address(peer, forwarded) == ip_address(client).packed
 
 
 def test_limits_are_for_an_ipv4_address_or_an_ipv6_network() -> None:
     key = b"k" * 32
-    limiter = [limiter_id(key, ip_address(text)) for text in (
+    limiter = [limiter_id(key, read_address(text)) for text in (
         "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.2",
     )]  # fmt: skip
     assert limiter[0] == limiter[1]
     assert len(set(limiter)) == 4
-    assert address_hash(key, ip_address("192.0.2.1")) != address_hash(b"x", ip_address("192.0.2.1"))
+    address = read_address("192.0.2.1")
+    assert address_hash(key, address) != address_hash(b"x", address)

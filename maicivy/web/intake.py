@@ -1,0 +1,172 @@
+"""What all ways in have in common: who sends, whether they may, and what of it becomes an event."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from maicivy.errors import BodyTooLarge, RequestTimeout, Unavailable, UnsupportedMediaType
+from maicivy.ingest.client import ClientKind
+from maicivy.ingest.event import check_fields, make_event
+from maicivy.ingest.ledger import DropReason
+from maicivy.ingest.visitor import limiter_id
+from maicivy.periods import local_day
+from maicivy.web.client import check_origin, client_of
+from maicivy.web.rate import check_rate
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from aiohttp import web
+
+    from maicivy.config import Config
+    from maicivy.ingest.event import Event, Fields
+    from maicivy.ingest.identity import ClientRequest, Identifier, Identity
+    from maicivy.ingest.limiter import RateLimiter
+    from maicivy.ingest.urls import QueryParameters
+    from maicivy.periods import Clock
+    from maicivy.storage.addresses import AddressKeys
+
+BODY_SECONDS = 10.0
+
+_MEDIA_TYPES = frozenset({"", "application/json", "text/plain"})
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+
+
+class Sender(NamedTuple):
+    """Who sends something now; `address_key` hides their address today."""
+
+    client: ClientRequest
+    now: dt.datetime
+    today: dt.date
+    address_key: bytes
+
+
+class Intake:
+    """Admits requests that bring events, and makes events of what they bring."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        clock: Clock,
+        parameters: QueryParameters,
+        addresses: AddressKeys,
+        limiter: RateLimiter,
+        identifier: Identifier,
+    ) -> None:
+        self._zone = config.timezone
+        self._clock = clock
+        self._parameters = parameters
+        self._addresses = addresses
+        self._limiter = limiter
+        self._identifier = identifier
+        self._hosts = frozenset(urlsplit(origin).netloc for origin in config.allowed_origins)
+        self._own_hosts = lru_cache(maxsize=256)(self._with_host)
+        self._bodies: set[asyncio.Timeout] = set()
+
+    async def admit(self, request: web.Request) -> Sender | DropReason:
+        """Return who sends, once they took a place in the rate limit; or that they opted out."""
+        client = client_of(request)
+        check_origin(request)
+        if client.opted_out:
+            return DropReason.OPT_OUT
+        now = self._clock()
+        today = local_day(now, self._zone)
+        address_key = self._addresses.get(today) or await self._addresses.load(today)
+        sender = Sender(client, now, today, address_key)
+        await self.weigh(request, sender, 1)
+        return sender
+
+    async def weigh(self, request: web.Request, sender: Sender, weight: int) -> None:
+        """Take places in the rate limit; raises `RateLimited`."""
+        if self._limiter.limit:
+            client = limiter_id(sender.address_key, sender.client.address)
+            await check_rate(request, self._limiter, client, weight)
+
+    def check(self, request: web.Request, body: dict[str, Any]) -> Fields:
+        """Return the checked fields of one event; raises `InvalidRequest`."""
+        return check_fields(
+            body, self._parameters, self._own_hosts(request.host), request.headers.get("Referer")
+        )
+
+    def identify(self, sender: Sender) -> Identity | DropReason:
+        """Return whose events these are, or that nobody's are meant to count."""
+        client = sender.client
+        if client.facts.kind is ClientKind.BOT:
+            return DropReason.BOT
+        return self._identifier.identify(client, sender.address_key, sender.now, sender.today)
+
+    def event(self, fields: Fields, identity: Identity, sender: Sender) -> Event:
+        """Return the event, as it happens now."""
+        return make_event(fields, identity.visitor, sender.now, self._zone)
+
+    async def read_body(self, request: web.Request, most: int) -> bytes:
+        """Return a body of at most `most` bytes, whole within 10 s."""
+        _check_headers(request, most)
+        content = request.content
+        if content.is_eof() and not content.exception():
+            # it came with the head, as small bodies do, so there is nothing to wait for
+            body = content.read_nowait()
+            if len(body) > most:
+                raise too_large(most)
+            return body
+        return await self._wait_for_body(request, most)
+
+    def stop_waiting(self) -> None:
+        """Answer those whose bodies are not whole yet: aiohttp hears no more of them."""
+        for limit in self._bodies:
+            limit.reschedule(asyncio.get_running_loop().time())
+        self._bodies.clear()
+
+    async def _wait_for_body(self, request: web.Request, most: int) -> bytes:
+        body, limit = bytearray(), asyncio.timeout(BODY_SECONDS)
+        try:
+            async with limit:
+                self._bodies.add(limit)
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > most:
+                        raise too_large(most)
+        except TimeoutError:
+            if limit not in self._bodies:
+                raise Unavailable("The server is stopping; try again soon.") from None
+            raise RequestTimeout(
+                f"The body did not arrive within {BODY_SECONDS:.0f} s.",
+                headers={"Connection": "close"},
+            ) from None
+        finally:
+            self._bodies.discard(limit)
+        return bytes(body)
+
+    def _with_host(self, host: str) -> frozenset[str]:
+        return self._hosts | {host.lower()}
+
+
+def _check_headers(request: web.Request, most: int) -> None:
+    headers = request.headers
+    if "Content-Encoding" in headers:
+        codings = headers.getall("Content-Encoding")
+        if any(coding.lower() != "identity" for coding in codings):
+            raise UnsupportedMediaType(
+                "The body must not be compressed.", code="unsupported_coding"
+            )
+    if headers.get("Content-Type") != "application/json":
+        _check_type(request)
+    if (request.content_length or 0) > most:
+        raise too_large(most)
+
+
+def _check_type(request: web.Request) -> None:
+    media_type = request.content_type if "Content-Type" in request.headers else ""
+    if media_type not in _MEDIA_TYPES:
+        raise UnsupportedMediaType("Send the event as application/json or text/plain.")
+    if (request.charset or "utf-8").lower() not in _CHARSETS:
+        raise UnsupportedMediaType("The body must be UTF-8.", code="unsupported_charset")
+
+
+def too_large(most: int) -> BodyTooLarge:
+    """Return the refusal of a body of more than `most` bytes."""
+    return BodyTooLarge(f"The body is larger than {most} bytes.")
