@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from maicivy.periods import Period
 from maicivy.storage.totals import Totals
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from maicivy.ingest.event import Event
     from maicivy.ingest.visitor import Visitor
     from maicivy.storage.postgres import Record
+
+
+# What stands between the values of a column, and for one that is NULL: no checked text holds them.
+SEPARATOR, NULL = "\x1f", "\x1e"
 
 
 @dataclass(slots=True)
@@ -32,44 +36,71 @@ class Stored:
     new_events: int = 0
 
 
-def batch_arguments(events: Sequence[Event]) -> list[list[Any]]:
-    """Return the 20 arrays of `insert_batch`: 12 of events, then 8 of visitors."""
-    return [*_columns(map(_event_row, events), 12), *_columns(_visitor_rows(events), 8)]
+def batch_arguments(events: Sequence[Event]) -> list[str]:
+    """Return the 20 columns of `insert_batch`, each as one text: 12 of events, 8 of visitors.
+
+    One text is sent much faster than an array, whose every item the driver looks into.
+    """
+    return [*_columns(map(_event_row, events)), *_columns(_visitor_rows(events))]
 
 
-def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
+def _columns(rows: Iterable[tuple[str | None, ...]]) -> list[str]:
+    return [_joined(column) for column in zip(*rows, strict=True)]
 
 
-def _event_row(event: Event) -> tuple[Any, ...]:
+def _joined(column: Sequence[str | None]) -> str:
+    """Return the values between separators; none holds one, and should one, it is taken out."""
+    text = SEPARATOR.join([NULL if value is None else value for value in column])
+    if text.count(SEPARATOR) == len(column) - 1:
+        return text
+    clean = [value and value.replace(SEPARATOR, " ") for value in column]
+    return SEPARATOR.join([NULL if value is None else value for value in clean])
+
+
+def _event_row(event: Event) -> tuple[str | None, ...]:
     return (
-        event.id,
-        event.visitor.id,
+        event.id.hex,
+        event.visitor.id.hex,
         event.event_type,
         event.data,
         event.page_url,
         event.referrer,
-        event.session_duration,
-        event.created_at,
-        event.day,
+        str(event.session_duration),
+        _milliseconds(event.created_at),
+        event.day.isoformat(),
         event.letter_type,
         event.theme,
-        event.event_id,
+        event.event_id.hex if event.event_id else None,
     )
 
 
-def _visitor_rows(events: Sequence[Event]) -> list[tuple[Any, ...]]:
+def _visitor_rows(events: Sequence[Event]) -> list[tuple[str | None, ...]]:
     """Return one row for each visitor: who they are now, their first and last event here."""
     spans: dict[uuid.UUID, tuple[Visitor, dt.datetime, dt.datetime]] = {}
     for event in events:
-        key, instant = event.visitor.id, event.created_at
-        _, first, last = spans.get(key, (event.visitor, instant, instant))
-        spans[key] = event.visitor, min(first, instant), max(last, instant)
+        who, instant = event.visitor, event.created_at
+        span = spans.get(who.id)
+        if span is None:
+            spans[who.id] = who, instant, instant
+        else:
+            spans[who.id] = who, min(span[1], instant), max(span[2], instant)
     return [
-        (key, who.ip_hash, who.browser, who.os, who.device, who.language, first, last)
+        (
+            key.hex,
+            who.ip_hash,
+            who.browser,
+            who.os,
+            who.device,
+            who.language or None,
+            _milliseconds(first),
+            _milliseconds(last),
+        )
         for key, (who, first, last) in spans.items()
     ]
+
+
+def _milliseconds(instant: dt.datetime) -> str:
+    return f"{instant.timestamp() * 1000:.0f}"
 
 
 def read_reply(rows: Sequence[Record], events: Sequence[Event]) -> Stored:

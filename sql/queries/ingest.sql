@@ -2,17 +2,31 @@
 -- Store one batch and count it, in one round trip. Visitor and rollup rows are locked in sorted
 -- order, so that two writers never deadlock. Events that are already stored are not counted
 -- again, so the statement can be repeated after a lost reply; of those with the same `event_id` the
--- first one alone is stored. Returns the new absolute values:
+-- first one alone is stored. Each parameter is a column: texts between U+001F, with U+001E for NULL,
+-- instants in milliseconds. Returns the new absolute values:
 -- (kind, name, day, a, b) with kind `period` (events, letters), `theme` (views, -) and
 -- `visitors` (seen for the first time, events stored).
 WITH input AS MATERIALIZED (
-    SELECT *
+    SELECT
+        id, visitor_id, event_type, event_data, page_url, referrer, session_duration,
+        timestamptz 'epoch' + milliseconds * interval '1 millisecond' AS created_at,
+        day, letter_type, theme, event_id
     FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::text[], $6::text[],
-        $7::integer[], $8::timestamptz[], $9::date[], $10::text[], $11::text[], $12::uuid[]
+        string_to_array($1, E'\x1f')::uuid[],
+        string_to_array($2, E'\x1f')::uuid[],
+        string_to_array($3, E'\x1f'),
+        string_to_array($4, E'\x1f', E'\x1e')::jsonb[],
+        string_to_array($5, E'\x1f', E'\x1e'),
+        string_to_array($6, E'\x1f', E'\x1e'),
+        string_to_array($7, E'\x1f')::integer[],
+        string_to_array($8, E'\x1f')::bigint[],
+        string_to_array($9, E'\x1f')::date[],
+        string_to_array($10, E'\x1f', E'\x1e'),
+        string_to_array($11, E'\x1f', E'\x1e'),
+        string_to_array($12, E'\x1f', E'\x1e')::uuid[]
     ) AS t (
         id, visitor_id, event_type, event_data, page_url, referrer,
-        session_duration, created_at, day, letter_type, theme, event_id
+        session_duration, milliseconds, day, letter_type, theme, event_id
     )
 ),
 named AS (
@@ -30,10 +44,19 @@ fresh AS MATERIALIZED (
 seen AS (
     INSERT INTO visitors AS v
         (id, ip_hash, browser, os, device, language, first_visit, last_visit)
-    SELECT *
+    SELECT
+        id, ip_hash, browser, os, device, coalesce(language, ''),
+        timestamptz 'epoch' + first_visit * interval '1 millisecond',
+        timestamptz 'epoch' + last_visit * interval '1 millisecond'
     FROM unnest(
-        $13::uuid[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[],
-        $19::timestamptz[], $20::timestamptz[]
+        string_to_array($13, E'\x1f')::uuid[],
+        string_to_array($14, E'\x1f'),
+        string_to_array($15, E'\x1f'),
+        string_to_array($16, E'\x1f'),
+        string_to_array($17, E'\x1f'),
+        string_to_array($18, E'\x1f', E'\x1e'),
+        string_to_array($19, E'\x1f')::bigint[],
+        string_to_array($20, E'\x1f')::bigint[]
     ) AS u (id, ip_hash, browser, os, device, language, first_visit, last_visit)
     WHERE u.id IN (SELECT visitor_id FROM fresh)
     ORDER BY u.id
