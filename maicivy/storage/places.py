@@ -21,17 +21,18 @@ AT_ONCE = 200
 
 log = logging.getLogger(__name__)
 
-# A sliding log for each client in KEYS: takes as many places as ARGV says after the first three
-# among the last ARGV[2] milliseconds, if so many of ARGV[1] are free. Returns for each whether they
+# A sliding log for each client: the words of ARGV[4] are by turns its key and how many places to
+# take among the last ARGV[2] ms, if so many of ARGV[1] are free. Returns for each whether they
 # were, how many are left, and in how many ms the oldest falls out. ARGV[3] tells calls apart.
 TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
-local answers = {}
-for i, key in ipairs(KEYS) do
+local answers, i = {}, 0
+for key, weight in string.gmatch(ARGV[4], '(%S+) (%S+)') do
+  i = i + 1
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
-  local taken, weight = redis.call('ZCARD', key), tonumber(ARGV[3 + i])
+  local taken, weight = redis.call('ZCARD', key), tonumber(weight)
   local allowed = taken + weight <= limit
   if allowed then
     local places = {}
@@ -120,9 +121,8 @@ class Places:
         if not asked:
             return []
         self._calls += 1
-        names = [keys.RATE_LIMIT + one.client for one in asked]
-        weights = [one.weight for one in asked]
+        wanted = " ".join([f"{keys.RATE_LIMIT}{one.client} {one.weight}" for one in asked])
         window, tag = self._window_seconds * 1000, f"{self._tag}{self._calls}"
         async with self._realtime.calling("ratelimit") as client:
-            reply = await client.eval(TAKE, len(names), *names, self._limit, window, tag, *weights)
+            reply = await client.eval(TAKE, 0, self._limit, window, tag, wanted)
         return list(map(int, reply))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio.client import Pipeline
 
-# Lua's stack is bounded.
+# Lua's stack is bounded. Many values are sent as one text, which costs the client far less than as
+# many arguments.
 MEMBERS_AT_ONCE = 1000
 
 # Raises each counter to its value in ARGV, never lowers it, and renews its time to live.
@@ -29,21 +30,28 @@ end
 return 1
 """
 
-# Publishes each message of ARGV in the channel KEYS[1].
+# Publishes each line of ARGV[1] in the channel KEYS[1].
 PUBLISH = """
-for _, message in ipairs(ARGV) do redis.call('PUBLISH', KEYS[1], message) end
+for message in string.gmatch(ARGV[1], '[^\n]+') do redis.call('PUBLISH', KEYS[1], message) end
 return 1
 """
 
-# Adds the members that come after the times to live to each sketch, and renews its life.
+# Adds the words of the last ARGV to each sketch, whose time to live stands before, and renews that.
 ADD_VISITORS = """
 local members = {}
-for i = #KEYS + 1, #ARGV do members[i - #KEYS] = ARGV[i] end
+for member in string.gmatch(ARGV[#ARGV], '%S+') do members[#members + 1] = member end
 for i, key in ipairs(KEYS) do
   redis.call('PFADD', key, unpack(members))
   redis.call('EXPIRE', key, ARGV[i])
 end
 return 1
+"""
+
+# Raises members of a sorted set to scores: the words of ARGV[1], a score and a member by turns.
+MARK = """
+local pairs = {}
+for word in string.gmatch(ARGV[1], '%S+') do pairs[#pairs + 1] = word end
+return redis.call('ZADD', KEYS[1], 'GT', unpack(pairs))
 """
 
 
@@ -97,20 +105,20 @@ def _add_visitors(pipe: Pipeline, day: dt.date, members: list[str], today: dt.da
             lives[keys.unique_visitors(period, start)] = ttl
     for first in range(0, len(members) if lives else 0, MEMBERS_AT_ONCE):
         piece = members[first : first + MEMBERS_AT_ONCE]
-        pipe.eval(ADD_VISITORS, len(lives), *lives, *lives.values(), *piece)
+        pipe.eval(ADD_VISITORS, len(lives), *lives, *lives.values(), " ".join(piece))
 
 
 def write_active(pipe: Pipeline, last_seen: dict[uuid.UUID, float], now: dt.datetime) -> None:
     """Queue the commands that mark visitors active, and let those go who are not any more."""
-    if last_seen:
-        seen = {str(visitor): instant for visitor, instant in last_seen.items()}
-        pipe.zadd(keys.ACTIVE, seen, gt=True)
+    seen = [f"{instant:.6f} {visitor}" for visitor, instant in last_seen.items()]
+    for first in range(0, len(seen), MEMBERS_AT_ONCE):
+        pipe.eval(MARK, 1, keys.ACTIVE, " ".join(seen[first : first + MEMBERS_AT_ONCE]))
+    if seen:
         pipe.zremrangebyscore(keys.ACTIVE, "-inf", now.timestamp() - keys.ACTIVE_SECONDS)
         pipe.expire(keys.ACTIVE, keys.ACTIVE_SECONDS)
 
 
 def write_messages(pipe: Pipeline, messages: Sequence[str]) -> None:
-    """Queue the publication of `messages`, one for each event."""
-    for first in range(0, len(messages), MEMBERS_AT_ONCE):
-        piece = messages[first : first + MEMBERS_AT_ONCE]
-        pipe.eval(PUBLISH, 1, keys.CHANNEL, *piece)
+    """Queue the publication of `messages`, each of them one line."""
+    if messages:
+        pipe.eval(PUBLISH, 1, keys.CHANNEL, "\n".join(messages))
