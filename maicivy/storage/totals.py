@@ -31,7 +31,7 @@ return 1
 """
 
 # Publishes each line of ARGV[1] in the channel KEYS[1].
-PUBLISH = """
+PUBLISH = r"""
 for message in string.gmatch(ARGV[1], '[^\n]+') do redis.call('PUBLISH', KEYS[1], message) end
 return 1
 """
