@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import uuid
 from collections.abc import Callable
 from secrets import randbits
 from typing import TYPE_CHECKING, TypeAlias
@@ -114,7 +113,7 @@ def _instant(naive: dt.datetime, zone: ZoneInfo) -> dt.datetime:
 
 def format_instant(instant: dt.datetime) -> str:
     """Return an instant as the contract writes it: `2025-12-08T12:34:56Z`."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{instant.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def whole_milliseconds(instant: dt.datetime) -> dt.datetime:
@@ -133,14 +132,15 @@ class EventIds:
     def __init__(self) -> None:
         self._milliseconds = 0
         self._count = randbits(12)
-        self._process = 0
+        self._tail = ""
 
-    def make(self, instant: dt.datetime) -> uuid.UUID:
-        """Return the next id, which says `instant`."""
-        self._count = (self._count + 1) & 0xFFF
+    def make(self, instant: dt.datetime) -> str:
+        """Return the next id, which says `instant`, as text."""
+        self._count = count = (self._count + 1) & 0xFFF
         milliseconds = int(instant.timestamp() * 1000 + 0.5) & 0xFFFF_FFFF_FFFF
-        if milliseconds < self._milliseconds or not self._process:
-            self._process = 0b10 << 62 | randbits(62)
+        if milliseconds < self._milliseconds or not self._tail:
+            random = f"{0b10 << 62 | randbits(62):016x}"
+            self._tail = f"{random[:4]}-{random[4:]}"
         self._milliseconds = milliseconds
-        head = milliseconds << 16 | 0x7000 | self._count
-        return uuid.UUID(int=head << 64 | self._process)
+        head = f"{milliseconds:012x}"
+        return f"{head[:8]}-{head[8:]}-7{count:03x}-{self._tail}"

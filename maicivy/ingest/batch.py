@@ -10,7 +10,6 @@ from maicivy.storage.totals import Totals
 
 if TYPE_CHECKING:
     import datetime as dt
-    import uuid
     from collections.abc import Iterable, Sequence
 
     from maicivy.ingest.event import Event
@@ -59,8 +58,8 @@ def _joined(column: Sequence[str | None]) -> str:
 
 def _event_row(event: Event) -> tuple[str | None, ...]:
     return (
-        event.id.hex,
-        event.visitor.id.hex,
+        event.id,
+        event.visitor.id,
         event.event_type,
         event.data,
         event.page_url,
@@ -70,13 +69,13 @@ def _event_row(event: Event) -> tuple[str | None, ...]:
         event.day.isoformat(),
         event.letter_type,
         event.theme,
-        event.event_id.hex if event.event_id else None,
+        event.event_id,
     )
 
 
 def _visitor_rows(events: Sequence[Event]) -> list[tuple[str | None, ...]]:
     """Return one row for each visitor: who they are now, their first and last event here."""
-    spans: dict[uuid.UUID, tuple[Visitor, dt.datetime, dt.datetime]] = {}
+    spans: dict[str, tuple[Visitor, dt.datetime, dt.datetime]] = {}
     for event in events:
         who, instant = event.visitor, event.created_at
         span = spans.get(who.id)
@@ -86,7 +85,7 @@ def _visitor_rows(events: Sequence[Event]) -> list[tuple[str | None, ...]]:
             spans[who.id] = who, min(span[1], instant), max(span[2], instant)
     return [
         (
-            key.hex,
+            key,
             who.ip_hash,
             who.browser,
             who.os,

@@ -10,7 +10,6 @@ from maicivy.ingest.batch import Stored, batch_arguments, read_reply
 from maicivy.storage.postgres import NO_PARTITION
 
 if TYPE_CHECKING:
-    import uuid
     from collections.abc import Sequence
 
     from maicivy.ingest.event import Event
@@ -57,7 +56,7 @@ class Committer:
         """Return what became of `events` whose commit was never confirmed, totals unknown."""
         columns = [event.id for event in events], [event.created_at for event in events]
         rows = await self._postgres.write("select_stored", *columns)
-        found = {row["id"] for row in rows}
+        found = {str(row["id"]) for row in rows}
         if found:
             self._realtime.distrust()
         return read_reply([], [event for event in events if event.id in found])
@@ -75,11 +74,11 @@ class Committer:
         except NotTried as error:
             raise StorageUnavailable(str(error)) from error
 
-    async def _repeated(self, events: Sequence[Event]) -> set[uuid.UUID]:
+    async def _repeated(self, events: Sequence[Event]) -> set[str]:
         """Return the ids of those whose `event_id` belongs to another event that came first."""
         named = {event.id: event.event_id for event in events if event.event_id}
         if not named:
             return set()
         rows = await self._postgres.write("select_event_keys", list(named.values()))
-        first = {row["event_id"]: row["id"] for row in rows}
+        first = {str(row["event_id"]): str(row["id"]) for row in rows}
         return {one for one, event_id in named.items() if first.get(event_id, one) != one}

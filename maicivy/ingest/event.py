@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as json_text
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -61,7 +60,7 @@ class Fields(NamedTuple):
     referrer: str | None = None
     session_duration: int = 0
     letter_type: str | None = None
-    event_id: uuid.UUID | None = None
+    event_id: str | None = None
     theme: str | None = None
 
 
@@ -72,7 +71,7 @@ class Event(NamedTuple):
     for it, if it gave one.
     """
 
-    id: uuid.UUID
+    id: str
     visitor: Visitor
     event_type: str
     data: str | None
@@ -83,7 +82,7 @@ class Event(NamedTuple):
     day: dt.date
     letter_type: str | None
     theme: str | None
-    event_id: uuid.UUID | None
+    event_id: str | None
 
     def message(self) -> str:
         """Return the event as the live feed publishes it (JSON); event types need no escapes."""
@@ -182,6 +181,7 @@ def viewed_theme(event_type: str, data: dict[str, Any] | None, url: str | None) 
     return theme if _THEME.fullmatch(theme) else None
 
 
+@lru_cache(maxsize=2048)
 def path_of(url: str) -> str:
     """Return the path of a page URL, without query and fragment."""
     try:
@@ -215,13 +215,13 @@ def _event_type(body: dict[str, Any]) -> str:
     return _SAME_AS.get(value, value)
 
 
-def _event_id(body: dict[str, Any]) -> uuid.UUID | None:
+def _event_id(body: dict[str, Any]) -> str | None:
     value = body.get("event_id")
     if value is None:
         return None
     if not isinstance(value, str) or not _EVENT_ID.fullmatch(value):
         raise _invalid("event_id", "must be a UUID such as 0190a6f2-7b1c-7def-8a6b-0123456789ab")
-    return uuid.UUID(value)
+    return value.lower()
 
 
 def _data(body: dict[str, Any]) -> dict[str, Any] | None:
@@ -231,13 +231,18 @@ def _data(body: dict[str, Any]) -> dict[str, Any] | None:
     return dict(value) if value is not None else None
 
 
+@lru_cache(maxsize=2048)
+def _is_url(value: str) -> bool:
+    return _URL.fullmatch(value) is not None
+
+
 def _url(body: dict[str, Any], field: str) -> str | None:
     value = body.get(field)
     if value is None or value == "":
         return None
     if not isinstance(value, str) or len(value) > MAX_URL_LENGTH:
         raise _invalid(field, f"must be a string of at most {MAX_URL_LENGTH} characters")
-    if not _URL.fullmatch(value):
+    if not _is_url(value):
         raise _invalid(field, "must be a path or an http(s) URL")
     return value
 
@@ -249,7 +254,7 @@ def _stored_referrer(url: str) -> str:
 
 def _own_path(url: str, own_hosts: frozenset[str]) -> str:
     """Return an absolute URL of this site as its path, and any other URL as it is."""
-    if not url.lower().startswith(("http://", "https://")):
+    if url.startswith("/") or not url.lower().startswith(("http://", "https://")):
         return url
     rest = url.partition("//")[2]
     end = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
@@ -277,6 +282,7 @@ def _letter_type(data: dict[str, Any]) -> str:
     return str(value)
 
 
+@lru_cache(maxsize=2048)
 def _theme_in_url(url: str) -> str | None:
     try:
         values = parse_qs(urlsplit(url).query, max_num_fields=50).get("theme")

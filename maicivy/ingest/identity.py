@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from maicivy.ingest.client import ClientFacts, client_facts, language
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from maicivy.ingest.network import Address
 
 RANDOM_TOKENS_PER_MINUTE = 30
+REMEMBERED = 8192
 
 _OWN_SITE = frozenset({"same-origin", "same-site", "none"})
 
@@ -52,12 +54,26 @@ class Identity(NamedTuple):
     cookie_seconds: int
 
 
+class _Known(NamedTuple):
+    """Whose a cookie is."""
+
+    token: Token
+    visitor: Visitor
+
+
 class Identifier:
-    """Tells visitors apart without learning who they are."""
+    """Tells visitors apart without learning who they are.
+
+    The last few thousand who came with a cookie are remembered, for visitors do several things in a
+    row, but not beyond their day.
+    """
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._random_tokens = SlidingLog(RANDOM_TOKENS_PER_MINUTE)
+        self._known = lru_cache(REMEMBERED)(self._know)
+        self.limiter_id = lru_cache(REMEMBERED)(limiter_id)
+        self._day: dt.date | None = None
 
     def identify(
         self, request: ClientRequest, address_key: bytes, now: dt.datetime, today: dt.date
@@ -67,20 +83,30 @@ class Identifier:
         A client without a good cookie gets a new one, unless another site's page sent the
         request, whose cookies browsers do not keep.
         """
-        token = self._keyring.read_cookie(request.cookie, now)
-        cookie = None
+        if today != self._day:
+            self._day = today
+            self._known.cache_clear()
+            self.limiter_id.cache_clear()
+        if request.cookie is not None:
+            known = self._known(request, address_key, today)
+            if known is not None and known.token.is_good(now):
+                return Identity(known.visitor, None, known.token.seconds_left(now))
+        token = self._new_token(request, address_key, now)
+        cookie = self._keyring.cookie(token) if request.fetch_site != "cross-site" else None
+        visitor = self._visitor(request, token, address_key, today)
+        return Identity(visitor, cookie, token.seconds_left(now))
+
+    def _know(self, request: ClientRequest, address_key: bytes, today: dt.date) -> _Known | None:
+        token = self._keyring.read_token(request.cookie)
         if token is None:
-            token = self._new_token(request, address_key, now)
-            cookie = self._keyring.cookie(token) if request.fetch_site != "cross-site" else None
-        return Identity(
-            self._visitor(request, token, address_key, today), cookie, token.seconds_left(now)
-        )
+            return None
+        return _Known(token, self._visitor(request, token, address_key, today))
 
     def _new_token(self, request: ClientRequest, address_key: bytes, now: dt.datetime) -> Token:
         """Return a random token for a browser on this site, else the client's own of the day."""
         issued_at = int(now.timestamp())
         if request.fetch_site in _OWN_SITE:
-            client = limiter_id(address_key, request.address)
+            client = self.limiter_id(address_key, request.address)
             if self._random_tokens.take(client).allowed:
                 return Token(os.urandom(TOKEN_ID_BYTES), issued_at)
         identity = cookieless_id(address_key, request.address, request.user_agent, request.host)
@@ -89,10 +115,10 @@ class Identifier:
     def _visitor(
         self, request: ClientRequest, token: Token, address_key: bytes, today: dt.date
     ) -> Visitor:
-        names, facts = self._keyring.names(token, today), request.facts
+        visitor_id, facts = self._keyring.visitor_id(token), request.facts
         return Visitor(
-            id=names.id,
-            public_id=names.public_id,
+            id=str(visitor_id),
+            public_id=str(self._keyring.public_id(visitor_id, today)),
             ip_hash=address_hash(address_key, request.address),
             browser=facts.browser,
             os=facts.os,

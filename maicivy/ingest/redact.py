@@ -8,6 +8,7 @@ redacting once.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from maicivy.ingest.redact_keys import is_sensitive_key
@@ -20,6 +21,7 @@ __all__ = ["REDACTED", "redact_data", "redact_url", "redact_value"]
 MAX_DEPTH = 16
 # One pass is nearly always enough; what still changes after so many was made to.
 MAX_PASSES = 6
+MAX_REMEMBERED_LENGTH = 64
 
 # Short words and numbers, in which nothing can be found: most values are that.
 _HARMLESS = re.compile(
@@ -31,7 +33,7 @@ _URLS = re.compile(
 )
 _CHUNK = re.compile(r"[^\s\"'<>]+")
 # The sisters of a "value" that say what it is the value of.
-_LABELS = ("name", "key", "field", "type", "label", "id")
+_LABELS = frozenset({"name", "key", "field", "type", "label", "id"})
 _VALUES = ("value", "val", "content")
 
 
@@ -77,12 +79,30 @@ def _encoded(found: re.Match[str]) -> str:
 
 def _object(data: dict[str, Any], depth: int) -> dict[str, Any]:
     clean: dict[str, Any] = {}
-    told = any(isinstance(data.get(k), str) and is_sensitive_key(data[k]) for k in _LABELS)
+    told = not _LABELS.isdisjoint(data) and _is_told(data)
     for key, value in data.items():
-        name = redact_value(key)
-        hidden = is_sensitive_key(key) or is_sensitive_key(name) or (told and key in _VALUES)
-        clean[_free(name, clean)] = REDACTED if hidden else _any(value, depth)
+        name, hidden = _key(key) if len(key) <= MAX_REMEMBERED_LENGTH else _clean_key(key)
+        if name in clean:
+            name = _free(name, clean)
+        if hidden or (told and key in _VALUES):
+            clean[name] = REDACTED
+        else:
+            clean[name] = value if type(value) is int else _any(value, depth)
     return clean
+
+
+def _is_told(data: dict[str, Any]) -> bool:
+    """Say whether one of an object's members says that another one is sensitive."""
+    return any(isinstance(data.get(k), str) and is_sensitive_key(data[k]) for k in _LABELS)
+
+
+def _clean_key(key: str) -> tuple[str, bool]:
+    """Return a key without what it must not hold, and whether its value must not be kept."""
+    name = redact_value(key)
+    return name, is_sensitive_key(key) or is_sensitive_key(name)
+
+
+_key = lru_cache(maxsize=4096)(_clean_key)
 
 
 def _any(value: Any, depth: int) -> Any:

@@ -11,7 +11,6 @@ import binascii
 import hmac
 import struct
 import uuid
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ COOKIE_NAME = "maicivy_session"
 COOKIE_SECONDS = 30 * 86_400
 COOKIE_LENGTH = 48  # base64 of 16 bytes of id, 4 of time and 16 of MAC
 TOKEN_ID_BYTES = 16
-REMEMBERED = 8192
 
 _CLOCK_SKEW_SECONDS = 86_400
 _ISSUED = struct.Struct(">I")
@@ -31,10 +29,13 @@ _MAC_BYTES = 16
 
 
 class Visitor(NamedTuple):
-    """One browser as PostgreSQL knows it; `public_id` is its pseudonym for one day."""
+    """One browser as PostgreSQL knows it; `public_id` is its pseudonym for one day.
 
-    id: uuid.UUID
-    public_id: uuid.UUID
+    Both are UUIDs as text.
+    """
+
+    id: str
+    public_id: str
     ip_hash: str
     browser: str
     os: str
@@ -52,26 +53,18 @@ class Token(NamedTuple):
         """Return how long the token is still good for."""
         return self.issued_at + COOKIE_SECONDS - int(now.timestamp())
 
-
-class Names(NamedTuple):
-    """What a visitor is called: in PostgreSQL, and for one day in public."""
-
-    id: uuid.UUID
-    public_id: uuid.UUID
+    def is_good(self, now: dt.datetime) -> bool:
+        """Say whether the token is neither too old nor from a time to come."""
+        return 0 < self.seconds_left(now) <= COOKIE_SECONDS + _CLOCK_SKEW_SECONDS
 
 
 class Keyring:
-    """The keys derived from the installation's secret, and what they sign and hash.
-
-    The last few thousand answers are remembered: visitors do several things in a row.
-    """
+    """The keys derived from the installation's secret, and what they sign and hash."""
 
     def __init__(self, secret: str) -> None:
         self._cookie_key = _derive(secret, b"maicivy cookie signature")
         self._visitor_key = _derive(secret, b"maicivy visitor identity")
         self._public_key = _derive(secret, b"maicivy public pseudonym")
-        self._signed = lru_cache(REMEMBERED)(self._signed_token)
-        self.names = lru_cache(REMEMBERED)(self._names)
 
     def cookie(self, token: Token) -> str:
         """Return the cookie's value: 48 characters of URL-safe base64."""
@@ -80,13 +73,21 @@ class Keyring:
 
     def read_cookie(self, value: str | None, now: dt.datetime) -> Token | None:
         """Return the token of a cookie that this installation signed and that is still good."""
+        token = self.read_token(value)
+        return token if token is not None and token.is_good(now) else None
+
+    def read_token(self, value: str | None) -> Token | None:
+        """Return the token of a cookie that this installation signed, however old it is."""
         if value is None or len(value) != COOKIE_LENGTH or not value.isascii():
             return None
-        token = self._signed(value)
-        if token is None:
+        try:
+            raw = base64.b64decode(value, altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
             return None
-        good = 0 < token.seconds_left(now) <= COOKIE_SECONDS + _CLOCK_SKEW_SECONDS
-        return token if good else None
+        payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if not hmac.compare_digest(self._mac(payload), mac):
+            return None
+        return Token(payload[:TOKEN_ID_BYTES], _ISSUED.unpack(payload[TOKEN_ID_BYTES:])[0])
 
     def visitor_id(self, token: Token) -> uuid.UUID:
         """Return the identity that is stored; it does not lead back to the token."""
@@ -96,20 +97,6 @@ class Keyring:
         """Return the pseudonym that is published for the visitor's events of `day`."""
         message = visitor_id.bytes + day.isoformat().encode()
         return _as_uuid(hmac.digest(self._public_key, message, "sha256"))
-
-    def _names(self, token: Token, day: dt.date) -> Names:
-        visitor_id = self.visitor_id(token)
-        return Names(visitor_id, self.public_id(visitor_id, day))
-
-    def _signed_token(self, value: str) -> Token | None:
-        try:
-            raw = base64.b64decode(value, altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if not hmac.compare_digest(self._mac(payload), mac):
-            return None
-        return Token(payload[:TOKEN_ID_BYTES], _ISSUED.unpack(payload[TOKEN_ID_BYTES:])[0])
 
     def _mac(self, payload: bytes) -> bytes:
         return hmac.digest(self._cookie_key, payload, "sha256")[:_MAC_BYTES]

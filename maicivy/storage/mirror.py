@@ -246,7 +246,7 @@ class Mirror:
         active_since = now - dt.timedelta(seconds=keys.ACTIVE_SECONDS)
         async for rows in self._postgres.stream("select_visitors_since", active_since, chunk=CHUNK):
             pipe = self._client.pipeline(transaction=False)
-            last_seen = {row["id"]: row["last_visit"].timestamp() for row in rows}
+            last_seen = {str(row["id"]): row["last_visit"].timestamp() for row in rows}
             write_active(pipe, last_seen, now)
             await pipe.execute()
 

@@ -16,18 +16,14 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.periods import Period, local_day
 from maicivy.storage import epochs, keys
 from maicivy.storage.breaker import Breaker
-from maicivy.storage.totals import (
-    expected_sketches,
-    write_active,
-    write_messages,
-    write_totals,
-)
+from maicivy.storage.refresh import REFRESH, refresh_arguments
+from maicivy.storage.totals import expected_sketches
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -152,24 +148,22 @@ class Realtime:
         read are not to be relied on. Raises `StorageUnavailable`.
         """
         today = local_day(now, self._zone)
+        expected = [keys.EPOCH, *expected_sketches(totals, today, len(messages))]
+        told = refresh_arguments(totals, messages, expected, now, today)
         async with self.calling("refresh") as client:
-            pipe = client.pipeline(transaction=False)
-            expected = expected_sketches(totals, today, len(messages))
-            pipe.exists(keys.EPOCH, *expected)
-            write_totals(pipe, totals, today)
-            write_active(pipe, totals.last_seen, now)
-            write_messages(pipe, messages)
-            writes = len(pipe)
-            _read_snapshot(pipe, now, today)
-            replies = await pipe.execute(raise_on_error=False)
-        if any(isinstance(reply, Exception) for reply in replies[:writes]):
-            self.distrust()
-        elif replies[0] <= len(expected) and self.trusted:
+            try:
+                there, *replies = await client.eval(REFRESH, 0, *told)
+            except ResponseError:
+                # such as a Redis that is full: it is not away, but this write is missing
+                self.distrust()
+                return None
+        if there < len(expected) and self.trusted:
             # Somebody deleted keys of ours, and what was just written is all that they hold now.
             self.lost_keys = True
             self.distrust()
-        self._notice_strays(replies[writes], believed)
-        return self._snapshot(replies[writes:], now, today)
+        replies = [replies[:3], *replies[3:]]
+        self._notice_strays(replies[0], believed)
+        return self._snapshot(replies, now, today)
 
     def _notice_strays(self, reply: Any, believed: bytes | None) -> None:
         """See, from an MGET of the epoch after the writes, whose copy they went into."""

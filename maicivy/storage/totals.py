@@ -10,8 +10,6 @@ from maicivy.storage import keys
 
 if TYPE_CHECKING:
     import datetime as dt
-    import uuid
-    from collections.abc import Sequence
 
     from redis.asyncio.client import Pipeline
 
@@ -27,12 +25,6 @@ for i, key in ipairs(KEYS) do
   if not old or tonumber(told) > old then redis.call('SET', key, told, 'EX', ttl)
   else redis.call('EXPIRE', key, ttl) end
 end
-return 1
-"""
-
-# Publishes each line of ARGV[1] in the channel KEYS[1].
-PUBLISH = r"""
-for message in string.gmatch(ARGV[1], '[^\n]+') do redis.call('PUBLISH', KEYS[1], message) end
 return 1
 """
 
@@ -61,8 +53,8 @@ class Totals:
 
     periods: list[tuple[Period, dt.date, int, int]] = field(default_factory=list)
     themes: list[tuple[str, int]] = field(default_factory=list)
-    visitors_by_day: dict[dt.date, set[uuid.UUID]] = field(default_factory=dict)
-    last_seen: dict[uuid.UUID, float] = field(default_factory=dict)
+    visitors_by_day: dict[dt.date, set[str]] = field(default_factory=dict)
+    last_seen: dict[str, float] = field(default_factory=dict)
 
 
 def expected_sketches(totals: Totals, today: dt.date, new_events: int) -> list[str]:
@@ -74,41 +66,49 @@ def expected_sketches(totals: Totals, today: dt.date, new_events: int) -> list[s
     ]
 
 
-def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:
-    """Queue the commands that bring Redis up to `totals`."""
-    names: list[str] = []
-    values: list[int] = []
+def counters(totals: Totals, today: dt.date) -> list[tuple[str, int, int]]:
+    """Return the counters of `totals` that are still kept: key, value, seconds to live."""
+    told = []
     for period, start, events, letters in totals.periods:
         ttl = keys.ttl_seconds(period, start, today)
         if ttl > 0:
-            names += (
-                keys.stat(period, start, keys.TOTAL_EVENTS),
-                keys.stat(period, start, keys.LETTERS),
-            )
-            values += events, ttl, letters, ttl
-    if names:
-        pipe.eval(SET_MAX, len(names), *names, *values)
-    for day, visitors in totals.visitors_by_day.items():
-        _add_visitors(pipe, day, [str(visitor) for visitor in visitors], today)
-    if totals.themes:
-        pipe.zadd(keys.THEMES, dict(totals.themes), gt=True)
-        pipe.zremrangebyrank(keys.THEMES, 0, -keys.MAX_THEMES - 1)
+            told.append((keys.stat(period, start, keys.TOTAL_EVENTS), events, ttl))
+            told.append((keys.stat(period, start, keys.LETTERS), letters, ttl))
+    return told
 
 
-def _add_visitors(pipe: Pipeline, day: dt.date, members: list[str], today: dt.date) -> None:
-    """Queue that `members` were there on `day`, in pieces that a script can take."""
+def sketch_lives(day: dt.date, today: dt.date) -> dict[str, int]:
+    """Return the sketches that visitors of `day` belong to, and their seconds to live."""
     lives = {}
     for period in Period:
         start = period.start(day)
         ttl = keys.ttl_seconds(period, start, today)
         if ttl > 0:
             lives[keys.unique_visitors(period, start)] = ttl
+    return lives
+
+
+def write_totals(pipe: Pipeline, totals: Totals, today: dt.date) -> None:
+    """Queue the commands that bring Redis up to `totals`."""
+    told = counters(totals, today)
+    if told:
+        values = [number for _, value, ttl in told for number in (value, ttl)]
+        pipe.eval(SET_MAX, len(told), *(name for name, _, _ in told), *values)
+    for day, visitors in totals.visitors_by_day.items():
+        _add_visitors(pipe, sketch_lives(day, today), list(visitors))
+    if totals.themes:
+        pipe.zadd(keys.THEMES, dict(totals.themes), gt=True)
+        pipe.zremrangebyrank(keys.THEMES, 0, -keys.MAX_THEMES - 1)
+
+
+def _add_visitors(pipe: Pipeline, lives: dict[str, int], members: list[str]) -> None:
+    """Queue that `members` were there, in pieces that a script can take."""
     for first in range(0, len(members) if lives else 0, MEMBERS_AT_ONCE):
-        piece = members[first : first + MEMBERS_AT_ONCE]
-        pipe.eval(ADD_VISITORS, len(lives), *lives, *lives.values(), " ".join(piece))
+        piece = " ".join(members[first : first + MEMBERS_AT_ONCE])
+        pipe.eval(ADD_VISITORS, len(lives), *lives, *lives.values(), piece)
 
 
-def write_active(pipe: Pipeline, last_seen: dict[uuid.UUID, float], now: dt.datetime) -> None:
+def write_active(pipe: Pipeline, last_seen: dict[str, float], now: dt.datetime) -> None:
     """Queue the commands that mark visitors active, and let those go who are not any more."""
     seen = [f"{instant:.6f} {visitor}" for visitor, instant in last_seen.items()]
     for first in range(0, len(seen), MEMBERS_AT_ONCE):
@@ -116,9 +116,3 @@ def write_active(pipe: Pipeline, last_seen: dict[uuid.UUID, float], now: dt.date
     if seen:
         pipe.zremrangebyscore(keys.ACTIVE, "-inf", now.timestamp() - keys.ACTIVE_SECONDS)
         pipe.expire(keys.ACTIVE, keys.ACTIVE_SECONDS)
-
-
-def write_messages(pipe: Pipeline, messages: Sequence[str]) -> None:
-    """Queue the publication of `messages`, each of them one line."""
-    if messages:
-        pipe.eval(PUBLISH, 1, keys.CHANNEL, "\n".join(messages))

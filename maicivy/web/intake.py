@@ -11,7 +11,6 @@ from maicivy.errors import BodyTooLarge, RequestTimeout, Unavailable, Unsupporte
 from maicivy.ingest.client import ClientKind
 from maicivy.ingest.event import check_fields, make_event
 from maicivy.ingest.ledger import DropReason
-from maicivy.ingest.visitor import limiter_id
 from maicivy.periods import local_day
 from maicivy.web.client import check_origin, client_of
 from maicivy.web.rate import check_rate
@@ -83,7 +82,7 @@ class Intake:
     async def weigh(self, request: web.Request, sender: Sender, weight: int) -> None:
         """Take places in the rate limit; raises `RateLimited`."""
         if self._limiter.limit:
-            client = limiter_id(sender.address_key, sender.client.address)
+            client = self._identifier.limiter_id(sender.address_key, sender.client.address)
             await check_rate(request, self._limiter, client, weight)
 
     def check(self, request: web.Request, body: dict[str, Any]) -> Fields:

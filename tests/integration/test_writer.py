@@ -30,7 +30,7 @@ UTC = ZoneInfo("UTC")
 
 
 def visitor(number: int = 1) -> Visitor:
-    identity = uuid.UUID(int=number)
+    identity = str(uuid.UUID(int=number))
     return Visitor(identity, identity, "0" * 64, "Chrome", "Linux", "desktop", "fr")
 
 
@@ -173,10 +173,10 @@ async def test_what_was_in_doubt_is_entered_as_it_was(
 
 async def test_an_event_id_is_stored_once(bench: Bench, database: Database) -> None:
     name = uuid.uuid4()
-    one, two, three = (event("named", number=n, event_id=name) for n in (1, 2, 3))
+    one, two, three = (event("named", number=n, event_id=str(name)) for n in (1, 2, 3))
     assert await bench.writer.store(one)
     assert not await bench.writer.store(two)
-    again, other = uuid.uuid4(), event("named", event_id=uuid.uuid4())
+    again, other = str(uuid.uuid4()), event("named", event_id=str(uuid.uuid4()))
     pair = [event("named", event_id=again), event("named", event_id=again)]
     results = await asyncio.gather(*(bench.writer.store(each) for each in (three, *pair, other)))
     assert sorted(results) == [False, False, True, True]
@@ -193,7 +193,7 @@ async def test_an_event_id_is_stored_once_across_writers(bench: Bench, database:
     async def write(order: list[uuid.UUID]) -> int:
         stored = 0
         for start in range(0, len(order), 20):
-            batch = [event("named", event_id=name) for name in order[start : start + 20]]
+            batch = [event("named", event_id=str(name)) for name in order[start : start + 20]]
             stored += (await bench.writer._committer.commit(batch)).new_events
         return stored
 
@@ -206,7 +206,7 @@ async def test_a_lost_reply_makes_no_duplicates(
     bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = lose_first_reply(bench, monkeypatch)
-    assert await bench.writer.store(event("named", event_id=uuid.uuid4()))
+    assert await bench.writer.store(event("named", event_id=str(uuid.uuid4())))
     assert lost
     assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
     assert bench.ledger.summary()["duplicate"] == 0
@@ -214,9 +214,9 @@ async def test_a_lost_reply_makes_no_duplicates(
 
 async def test_names_are_forgotten_after_a_day(bench: Bench, database: Database) -> None:
     name = uuid.uuid4()
-    assert await bench.writer.store(event("named", event_id=name))
+    assert await bench.writer.store(event("named", event_id=str(name)))
     await forget_event_keys(bench.stores.postgres, utc_now() + dt.timedelta(hours=23))
-    assert not await bench.writer.store(event("named", event_id=name))
+    assert not await bench.writer.store(event("named", event_id=str(name)))
     await forget_event_keys(bench.stores.postgres, utc_now() + dt.timedelta(hours=25))
     assert await database.fetchval("SELECT count(*) FROM event_keys") == 0
 
@@ -336,7 +336,7 @@ async def test_without_redis_events_are_stored_and_delivered_here(
 
 async def test_redis_is_told_of_a_crowd(bench: Bench, redis_client: Any) -> None:
     today = utc_now().date()
-    crowd = {uuid.UUID(int=number) for number in range(9_500)}
+    crowd = {str(uuid.UUID(int=number)) for number in range(9_500)}
     async with bench.stores.realtime.calling("refresh") as client:
         pipe = client.pipeline(transaction=False)
         write_totals(pipe, Totals(visitors_by_day={today: crowd}), today)

@@ -25,7 +25,9 @@ from maicivy.ingest.visitor import Visitor
 
 KEPT = QueryParameters.of(QUERY_PARAMETERS)
 NOW = dt.datetime(2025, 12, 8, 12, 34, 56, 789_000, tzinfo=dt.UTC)
-WHO = Visitor(uuid.UUID(int=1), uuid.UUID(int=2), "0" * 64, "Chrome", "Linux", "desktop", "fr")
+WHO = Visitor(
+    str(uuid.UUID(int=1)), str(uuid.UUID(int=2)), "0" * 64, "Chrome", "Linux", "desktop", "fr"
+)
 
 
 @pytest.mark.parametrize(
