@@ -38,7 +38,8 @@ local function one()
     math.random(1000000))
 end
 
-local function make()
+-- Who sends: an address, a browser and, of nine in ten, the cookie that they got on an earlier visit.
+local function client()
   local headers = {
     ["Content-Type"] = "application/json",
     ["X-Forwarded-For"] = string.format("10.%d.%d.%d", math.random(0, 255), math.random(0, 255), math.random(1, 254)),
@@ -49,6 +50,10 @@ local function make()
   if math.random(10) <= 9 then
     headers["Cookie"] = "maicivy_session=" .. cookies[math.random(#cookies)]
   end
+  return headers
+end
+
+local function make(headers)
   if batch == 0 then return wrk.format("POST", target, headers, one()) end
   local events = {}
   for i = 1, batch do events[i] = one() end
@@ -61,7 +66,9 @@ function init(args)
   batch = tonumber(args[2])
   target = batch > 0 and "/api/v1/analytics/events" or "/api/v1/analytics/event"
   for line in io.lines(args[3]) do cookies[#cookies + 1] = line end
-  for i = 1, batch > 0 and 2000 or 20000 do requests[i] = make() end
+  local clients = {}
+  for i = 1, 8000 do clients[i] = client() end
+  for i = 1, batch > 0 and 4000 or 20000 do requests[i] = make(clients[i % #clients + 1]) end
 end
 
 function request()

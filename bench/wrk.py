@@ -16,7 +16,7 @@ import random
 
 SCRIPT = Path(__file__).with_name("load.lua")
 SECRET = "the secret of a measurement"
-COOKIES = 5_000
+COOKIES = 8_000
 
 
 @dataclass(frozen=True, slots=True)

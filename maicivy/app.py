@@ -90,14 +90,6 @@ async def _build(app: web.Application, stores: Stores) -> None:
     app[keys.IDENTIFIER] = Identifier(keyring)
     app[keys.ADDRESSES] = AddressKeys(stores.postgres)
     app[keys.LIMITER] = RateLimiter(stores.realtime, config.event_rate_limit)
-    app[keys.INTAKE] = Intake(
-        config=config,
-        clock=clock,
-        parameters=app[keys.PARAMETERS],
-        addresses=app[keys.ADDRESSES],
-        limiter=app[keys.LIMITER],
-        identifier=app[keys.IDENTIFIER],
-    )
     app[keys.SUPERVISOR] = Supervisor(metrics)
     app[keys.WRITER] = Writer(
         postgres=stores.postgres,
@@ -110,6 +102,17 @@ async def _build(app: web.Application, stores: Stores) -> None:
         batch_size=config.batch_size,
         deliver=hub.broadcast,
         observe=hub.observe,
+    )
+    app[keys.INTAKE] = Intake(
+        config=config,
+        clock=clock,
+        proxies=app[keys.PROXIES],
+        parameters=app[keys.PARAMETERS],
+        ledger=app[keys.LEDGER],
+        writer=app[keys.WRITER],
+        addresses=app[keys.ADDRESSES],
+        limiter=app[keys.LIMITER],
+        identifier=app[keys.IDENTIFIER],
     )
     app[keys.CLEANUP] = Cleanup(
         postgres=stores.postgres,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aiohttp import web
     from multidict import CIMultiDictProxy
 
+    from maicivy.ingest.network import Proxies
+
 # A name or an address in brackets, and a port; RFC 9112 asks for 400 for everything else.
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 # The session among the cookies of a request, of which there may be many.
@@ -25,11 +27,11 @@ _SESSION = re.compile(
 _LOOPBACK_NAMES = frozenset({"localhost", "::1"})
 
 
-def client_of(request: web.Request) -> ClientRequest:
-    """Return who sent the request, as far as headers and connection tell."""
+def client_of(request: web.Request, proxies: Proxies) -> ClientRequest:
+    """Return who sent the request, as far as headers, connection and `proxies` tell."""
     headers = request.headers
     return ClientRequest(
-        address=request.app[PROXIES].client_address(request.remote, _forwarded_for(headers)),
+        address=proxies.client_address(request.remote, _forwarded_for(headers)),
         host=request.host,
         user_agent=headers.get("User-Agent", ""),
         accept_language=headers.get("Accept-Language", ""),
@@ -60,28 +62,22 @@ def is_https(request: web.Request) -> bool:
 def set_cookie(request: web.Request, response: web.StreamResponse, identity: Identity) -> None:
     """Give the client its session cookie, if it is to get one."""
     if identity.new_cookie is not None:
-        response.set_cookie(
-            COOKIE_NAME,
-            identity.new_cookie,
-            max_age=identity.cookie_seconds,
-            path="/",
-            httponly=True,
-            samesite="Lax",
-            secure=is_https(request),
-        )
+        response.headers.add("Set-Cookie", session_cookie(request, identity))
+
+
+def session_cookie(request: web.Request, identity: Identity) -> str:
+    """Return the header that gives the client its session cookie."""
+    return _cookie(request, identity.new_cookie or "", identity.cookie_seconds)
 
 
 def end_cookie(request: web.Request, response: web.StreamResponse) -> None:
     """Have the client drop its session cookie."""
-    response.set_cookie(
-        COOKIE_NAME,
-        "",
-        max_age=0,
-        path="/",
-        httponly=True,
-        samesite="Lax",
-        secure=is_https(request),
-    )
+    response.headers.add("Set-Cookie", _cookie(request, "", 0))
+
+
+def _cookie(request: web.Request, value: str, seconds: int) -> str:
+    secure = "; Secure" if is_https(request) else ""
+    return f"{COOKIE_NAME}={value}; HttpOnly; Max-Age={seconds}; Path=/; SameSite=Lax{secure}"
 
 
 def check_host(request: web.Request) -> None:

@@ -7,12 +7,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from maicivy.errors import ApiError
-from maicivy.ingest.body import as_object, parse_events, parse_object
+from maicivy.ingest.body import as_object, parse_events
 from maicivy.ingest.ledger import DropReason
 from maicivy.jsontext import encode
 from maicivy.web.answers import json_response
 from maicivy.web.client import set_cookie
-from maicivy.web.intake import too_large
+from maicivy.web.intake import MAX_BODY_BYTES, too_large
 from maicivy.web.keys import INTAKE, LEDGER, WRITER
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from maicivy.ingest.identity import Identity
     from maicivy.ingest.waiting import Outcome
 
-MAX_BODY_BYTES = 16 * 1024
 MAX_BATCH_BYTES = 64 * 1024
 # How many events weigh as much as one request in the rate limit.
 EVENTS_PER_PLACE = 10
@@ -32,19 +31,15 @@ TRACKED = b'{"success": true, "message": "Event tracked successfully"}'
 
 async def post_event(request: web.Request) -> web.Response:
     """Store one event; 201 once it is durable, 202 when it is not to be tracked."""
-    ledger = request.app[LEDGER]
-    ledger.receive()
-    try:
-        checked = await _check(request)
-    except BaseException as error:
-        ledger.refuse(error)
-        raise
-    if isinstance(checked, DropReason):
-        ledger.drop(checked)
-        return _not_tracked(checked)
-    event, identity = checked
-    is_new = await request.app[WRITER].store(event)
-    response = json_response(TRACKED, status=201)
+    return answer_to(request, await request.app[INTAKE].take(request))
+
+
+def answer_to(request: web.Request, taken: tuple[Identity, bool] | DropReason) -> web.Response:
+    """Return the answer to an event that was taken, or that is not to be tracked."""
+    if isinstance(taken, DropReason):
+        return _not_tracked(taken)
+    identity, is_new = taken
+    response = json_response(TRACKED, status=HTTPStatus.CREATED)
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"
     set_cookie(request, response, identity)
@@ -74,19 +69,6 @@ async def post_events(request: web.Request) -> web.Response:
     response = batch.answer()
     set_cookie(request, response, identity)
     return response
-
-
-async def _check(request: web.Request) -> tuple[Event, Identity] | DropReason:
-    """Return the event that the request tells and whose it is, or why it is not to be tracked."""
-    intake = request.app[INTAKE]
-    sender = await intake.admit(request)
-    if isinstance(sender, DropReason):
-        return sender
-    fields = intake.check(request, parse_object(await intake.read_body(request, MAX_BODY_BYTES)))
-    identity = intake.identify(sender)
-    if isinstance(identity, DropReason):
-        return identity
-    return intake.event(fields, identity, sender), identity
 
 
 class _Batch:

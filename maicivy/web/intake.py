@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from maicivy.errors import BodyTooLarge, RequestTimeout, Unavailable, UnsupportedMediaType
+from maicivy.ingest.body import parse_object
 from maicivy.ingest.client import ClientKind
 from maicivy.ingest.event import check_fields, make_event
 from maicivy.ingest.ledger import DropReason
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from maicivy.config import Config
     from maicivy.ingest.event import Event, Fields
     from maicivy.ingest.identity import ClientRequest, Identifier, Identity
+    from maicivy.ingest.ledger import Ledger
     from maicivy.ingest.limiter import RateLimiter
+    from maicivy.ingest.network import Proxies
     from maicivy.ingest.urls import QueryParameters
+    from maicivy.ingest.writer import Writer
     from maicivy.periods import Clock
     from maicivy.storage.addresses import AddressKeys
 
 BODY_SECONDS = 10.0
+MAX_BODY_BYTES = 16 * 1024
 
 _MEDIA_TYPES = frozenset({"", "application/json", "text/plain"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
@@ -51,14 +56,20 @@ class Intake:
         *,
         config: Config,
         clock: Clock,
+        proxies: Proxies,
         parameters: QueryParameters,
+        ledger: Ledger,
+        writer: Writer,
         addresses: AddressKeys,
         limiter: RateLimiter,
         identifier: Identifier,
     ) -> None:
         self._zone = config.timezone
         self._clock = clock
+        self._proxies = proxies
         self._parameters = parameters
+        self._ledger = ledger
+        self._writer = writer
         self._addresses = addresses
         self._limiter = limiter
         self._identifier = identifier
@@ -66,9 +77,23 @@ class Intake:
         self._own_hosts = lru_cache(maxsize=256)(self._with_host)
         self._bodies: set[asyncio.Timeout] = set()
 
+    async def take(self, request: web.Request) -> tuple[Identity, bool] | DropReason:
+        """Return whose event was stored, and whether it was new; or why it is not to be tracked."""
+        self._ledger.receive()
+        try:
+            checked = await self._check(request)
+        except BaseException as error:
+            self._ledger.refuse(error)
+            raise
+        if isinstance(checked, DropReason):
+            self._ledger.drop(checked)
+            return checked
+        event, identity = checked
+        return identity, await self._writer.store(event)
+
     async def admit(self, request: web.Request) -> Sender | DropReason:
         """Return who sends, once they took a place in the rate limit; or that they opted out."""
-        client = client_of(request)
+        client = client_of(request, self._proxies)
         check_origin(request)
         if client.opted_out:
             return DropReason.OPT_OUT
@@ -113,6 +138,16 @@ class Intake:
                 raise too_large(most)
             return body
         return await self._wait_for_body(request, most)
+
+    async def _check(self, request: web.Request) -> tuple[Event, Identity] | DropReason:
+        sender = await self.admit(request)
+        if isinstance(sender, DropReason):
+            return sender
+        fields = self.check(request, parse_object(await self.read_body(request, MAX_BODY_BYTES)))
+        identity = self.identify(sender)
+        if isinstance(identity, DropReason):
+            return identity
+        return self.event(fields, identity, sender), identity
 
     def stop_waiting(self) -> None:
         """Answer those whose bodies are not whole yet: aiohttp hears no more of them."""

@@ -14,7 +14,7 @@ from maicivy.reports.timeline import Cursor
 from maicivy.storage.forgetting import Forgotten
 from maicivy.web import params
 from maicivy.web.client import check_origin, client_of, end_cookie
-from maicivy.web.keys import ADDRESSES, CLOCK, CONFIG, KEYRING, LIMITER, SOURCE, STORES
+from maicivy.web.keys import ADDRESSES, CLOCK, CONFIG, KEYRING, LIMITER, PROXIES, SOURCE, STORES
 from maicivy.web.rate import check_rate
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def delete_me(request: web.Request) -> web.Response:
 
 async def _admit(request: web.Request) -> Token | None:
     """Take a place in the rate limit; return the token of a good cookie, which says it all."""
-    app, client, now = request.app, client_of(request), request.app[CLOCK]()
+    app, client, now = request.app, client_of(request, request.app[PROXIES]), request.app[CLOCK]()
     limiter = app[LIMITER]
     if limiter.limit:
         address_key = await app[ADDRESSES].load(local_day(now, app[CONFIG].timezone))

@@ -28,6 +28,7 @@ from maicivy.web.keys import (
     LEDGER,
     METRICS,
     PARAMETERS,
+    PROXIES,
     WRITER,
 )
 
@@ -198,7 +199,7 @@ def _track_page(request: web.Request, response: web.StreamResponse) -> None:
 
 def _page_view(request: web.Request) -> tuple[Event, Identity] | DropReason:
     """Return the view of the page that was asked for and whose it is, or why it does not count."""
-    app, client = request.app, client_of(request)
+    app, client = request.app, client_of(request, request.app[PROXIES])
     if client.opted_out:
         return DropReason.OPT_OUT
     if client.facts.kind is not ClientKind.PERSON:

@@ -6,8 +6,7 @@ import functools
 
 from maicivy import __version__
 from maicivy.web import schemas
-from maicivy.web.collect import MAX_BODY_BYTES
-from maicivy.web.intake import BODY_SECONDS
+from maicivy.web.intake import BODY_SECONDS, MAX_BODY_BYTES
 from maicivy.web.middleware import ANALYTICS
 from maicivy.web.openapi_me import me
 from maicivy.web.openapi_parts import (
