@@ -13,14 +13,14 @@ import platform
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncpg
 import redis
 from aiohttp import __version__ as aiohttp_version
 from aiohttp import web
 
-from maicivy import __version__, embedded, logs
+from maicivy import __version__, embedded, logs, loop
 from maicivy.app import create_app
 from maicivy.background.cleanup import Cleanup
 from maicivy.config import SETTINGS, Config, unknown_variables
@@ -30,9 +30,10 @@ from maicivy.metrics import Metrics
 from maicivy.periods import utc_now
 from maicivy.storage.stores import Stores, open_stores
 from maicivy.web import door, keys
+from maicivy.web.express import Express
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 log = logging.getLogger("maicivy")
 
@@ -101,7 +102,7 @@ def serve(config: Config) -> int:
             app.cleanup_ctx.append(_reviving(servers))
         try:
             with contextlib.suppress(asyncio.CancelledError):
-                run_loop(_serve(app, config, lambda: _announce(config, servers)))
+                loop.run(_serve(app, config, lambda: _announce(config, servers)))
         except OSError as error:
             where = f"{config.host}:{config.port}"
             raise OperatorError(
@@ -112,18 +113,8 @@ def serve(config: Config) -> int:
     return DONE
 
 
-def run_loop(serving: Coroutine[Any, Any, None]) -> None:
-    """Run `serving` on uvloop where it is installed (the extra `speed`), else on asyncio's loop."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(serving)
-    else:
-        uvloop.run(serving)
-
-
 async def _serve(app: web.Application, config: Config, ready: Callable[[], None]) -> None:
-    runner = door.Runner(app, app[keys.DOOR], shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = door.Runner(app, app[keys.DOOR], Express, shutdown_timeout=SHUTDOWN_SECONDS)
     await door.serve(runner, config.host, config.port, (signal.SIGINT, signal.SIGTERM), ready)
 
 

@@ -160,6 +160,7 @@ async def metrics_port(app: web.Application) -> AsyncIterator[None]:
     side = web.Application(middlewares=[explain])
     side.on_response_prepare.append(guard)
     side[keys.CONFIG] = config
+    side[keys.PROXIES] = app[keys.PROXIES]
     side[keys.METRICS] = app[keys.METRICS]
     side.router.add_get("/metrics", ops.get_metrics)
     runner = Runner(side, app[keys.DOOR])

@@ -28,6 +28,7 @@ from maicivy.storage.migrations import migrate
 from maicivy.storage.postgres import Postgres
 from maicivy.web import keys
 from maicivy.web.door import Bounds, Runner
+from maicivy.web.express import Express
 
 if TYPE_CHECKING:
     from pytest_aiohttp import AiohttpClient
@@ -73,7 +74,7 @@ class DoorServer(TestServer):
     """A test's server, behind the program's own door."""
 
     async def _make_runner(self, **settings: Any) -> Runner:
-        return Runner(self.app, self.app[keys.DOOR], **settings)
+        return Runner(self.app, self.app[keys.DOOR], Express, **settings)
 
 
 @dataclass(frozen=True)

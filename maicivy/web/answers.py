@@ -9,7 +9,7 @@ from multidict import istr
 
 from maicivy.jsontext import encode
 
-_JSON = "application/json; charset=utf-8"
+JSON = "application/json; charset=utf-8"
 # Names of headers that are made once need no folding of case each time.
 _POLICY = istr("Content-Security-Policy")
 _STANDARD = {
@@ -19,7 +19,7 @@ _STANDARD = {
     istr("X-Frame-Options"): "SAMEORIGIN",
     istr("Permissions-Policy"): "browsing-topics=()",
 }
-_JSON_HEADERS = {"Content-Type": _JSON}
+_JSON_HEADERS = {"Content-Type": JSON}
 
 
 def error_response(
@@ -37,7 +37,7 @@ def json_response(
     return web.Response(
         body=body if isinstance(body, bytes) else encode(body),
         status=status,
-        headers={"Content-Type": _JSON, **headers} if headers else _JSON_HEADERS,
+        headers={"Content-Type": JSON, **headers} if headers else _JSON_HEADERS,
     )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from maicivy.errors import Forbidden, InvalidRequest
 from maicivy.ingest.identity import ClientRequest, Identity
 from maicivy.ingest.visitor import COOKIE_LENGTH, COOKIE_NAME
-from maicivy.web.keys import CONFIG, PROXIES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from aiohttp import web
     from multidict import CIMultiDictProxy
 
@@ -50,33 +52,27 @@ def _forwarded_for(headers: CIMultiDictProxy[str]) -> str:
     return ",".join(headers.getall("X-Forwarded-For")) if "X-Forwarded-For" in headers else ""
 
 
-def is_https(request: web.Request) -> bool:
+def is_https(request: web.Request, proxies: Proxies) -> bool:
     """Say whether the client's own connection is encrypted, as a trusted proxy may know."""
     if request.secure:
         return True
     if request.headers.get("X-Forwarded-Proto", "").lower() != "https":
         return False
-    return request.app[PROXIES].trust(request.remote)
+    return proxies.trust(request.remote)
 
 
-def set_cookie(request: web.Request, response: web.StreamResponse, identity: Identity) -> None:
-    """Give the client its session cookie, if it is to get one."""
-    if identity.new_cookie is not None:
-        response.headers.add("Set-Cookie", session_cookie(request, identity))
-
-
-def session_cookie(request: web.Request, identity: Identity) -> str:
+def session_cookie(request: web.Request, identity: Identity, proxies: Proxies) -> str:
     """Return the header that gives the client its session cookie."""
-    return _cookie(request, identity.new_cookie or "", identity.cookie_seconds)
+    return _cookie(request, identity.new_cookie or "", identity.cookie_seconds, proxies)
 
 
-def end_cookie(request: web.Request, response: web.StreamResponse) -> None:
-    """Have the client drop its session cookie."""
-    response.headers.add("Set-Cookie", _cookie(request, "", 0))
+def end_cookie(request: web.Request, proxies: Proxies) -> str:
+    """Return the header that has the client drop its session cookie."""
+    return _cookie(request, "", 0, proxies)
 
 
-def _cookie(request: web.Request, value: str, seconds: int) -> str:
-    secure = "; Secure" if is_https(request) else ""
+def _cookie(request: web.Request, value: str, seconds: int, proxies: Proxies) -> str:
+    secure = "; Secure" if is_https(request, proxies) else ""
     return f"{COOKIE_NAME}={value}; HttpOnly; Max-Age={seconds}; Path=/; SameSite=Lax{secure}"
 
 
@@ -86,22 +82,20 @@ def check_host(request: web.Request) -> None:
         raise InvalidRequest("The Host header does not name a host.", code="invalid_host")
 
 
-def allowed_origin(request: web.Request) -> str | None:
-    """Return the request's Origin when it is one of the configured ones."""
+def allowed_origin(request: web.Request, allowed: Collection[str]) -> str | None:
+    """Return the request's Origin when it is one of the `allowed` ones."""
     origin = request.headers.get("Origin")
-    if origin is None or origin.lower() not in request.app[CONFIG].allowed_origins:
-        return None
-    return origin
+    return None if origin is None or origin.lower() not in allowed else origin
 
 
-def check_origin(request: web.Request) -> None:
-    """Refuse a page of another site that is not configured; raises `Forbidden`.
+def check_origin(request: web.Request, allowed: Collection[str]) -> None:
+    """Refuse a page of another site that is not `allowed`; raises `Forbidden`.
 
     Programs that are no browsers send no Origin. On a machine's own loopback addresses, pages of
     any port may connect: that is a developer at work.
     """
     origin = request.headers.get("Origin")
-    if origin is None or allowed_origin(request):
+    if origin is None or origin.lower() in allowed:
         return
     if not _is_own_origin(origin, request.host):
         raise Forbidden(
@@ -110,6 +104,7 @@ def check_origin(request: web.Request) -> None:
         )
 
 
+@lru_cache(maxsize=1024)
 def _is_own_origin(origin: str, host: str) -> bool:
     try:
         parts = urlsplit(origin)

@@ -11,15 +11,16 @@ from maicivy.ingest.body import as_object, parse_events
 from maicivy.ingest.ledger import DropReason
 from maicivy.jsontext import encode
 from maicivy.web.answers import json_response
-from maicivy.web.client import set_cookie
+from maicivy.web.client import session_cookie
 from maicivy.web.intake import MAX_BODY_BYTES, too_large
-from maicivy.web.keys import INTAKE, LEDGER, WRITER
+from maicivy.web.keys import INTAKE, LEDGER, PROXIES, WRITER
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from maicivy.ingest.event import Event
     from maicivy.ingest.identity import Identity
+    from maicivy.ingest.network import Proxies
     from maicivy.ingest.waiting import Outcome
 
 MAX_BATCH_BYTES = 64 * 1024
@@ -31,10 +32,13 @@ TRACKED = b'{"success": true, "message": "Event tracked successfully"}'
 
 async def post_event(request: web.Request) -> web.Response:
     """Store one event; 201 once it is durable, 202 when it is not to be tracked."""
-    return answer_to(request, await request.app[INTAKE].take(request))
+    taken = await request.app[INTAKE].take(request)
+    return answer_to(request, taken, request.app[PROXIES])
 
 
-def answer_to(request: web.Request, taken: tuple[Identity, bool] | DropReason) -> web.Response:
+def answer_to(
+    request: web.Request, taken: tuple[Identity, bool] | DropReason, proxies: Proxies
+) -> web.Response:
     """Return the answer to an event that was taken, or that is not to be tracked."""
     if isinstance(taken, DropReason):
         return _not_tracked(taken)
@@ -42,8 +46,15 @@ def answer_to(request: web.Request, taken: tuple[Identity, bool] | DropReason) -
     response = json_response(TRACKED, status=HTTPStatus.CREATED)
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"
-    set_cookie(request, response, identity)
+    _give_cookie(request, response, identity, proxies)
     return response
+
+
+def _give_cookie(
+    request: web.Request, response: web.Response, identity: Identity, proxies: Proxies
+) -> None:
+    if identity.new_cookie is not None:
+        response.headers.add("Set-Cookie", session_cookie(request, identity, proxies))
 
 
 async def post_events(request: web.Request) -> web.Response:
@@ -67,7 +78,7 @@ async def post_events(request: web.Request) -> web.Response:
         ledger.refuse(reason)
     batch.end(await request.app[WRITER].store_all(batch.valid))
     response = batch.answer()
-    set_cookie(request, response, identity)
+    _give_cookie(request, response, identity, request.app[PROXIES])
     return response
 
 

@@ -24,9 +24,11 @@ from maicivy.web.answers import error_response, put_standard_headers
 from maicivy.web.frames import FrameCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from maicivy.metrics import Metrics
+
+    RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 
@@ -235,23 +237,34 @@ class Connection(web.RequestHandler):
 
 
 class Runner(web.AppRunner):
-    """Runs an application behind the door."""
+    """Runs an application behind the door; `short_way` may answer requests before it."""
 
-    def __init__(self, app: web.Application, door: Door, **settings: Any) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        door: Door,
+        short_way: Callable[[web.Application, RequestHandler], RequestHandler] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(app, **settings)
         self._door = door
+        self._short_way = short_way
 
     # Private: aiohttp has no public place to say of what kind connections are.
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._door)
+        plain = await super()._make_server()
+        handler: Any = plain.request_handler
+        if self._short_way is not None:
+            handler = self._short_way(self.app, handler)
+        return _Server(plain, handler, self._door)
 
 
 class _Server(web.Server):
     """aiohttp's server, with connections of ours."""
 
-    def __init__(self, plain: web.Server, door: Door) -> None:
+    def __init__(self, plain: web.Server, handler: Any, door: Door) -> None:
         super().__init__(
-            plain.request_handler,
+            handler,
             request_factory=plain.request_factory,
             handler_cancellation=plain.handler_cancellation,
         )

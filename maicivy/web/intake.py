@@ -65,6 +65,7 @@ class Intake:
         identifier: Identifier,
     ) -> None:
         self._zone = config.timezone
+        self._allowed_origins = config.allowed_origins
         self._clock = clock
         self._proxies = proxies
         self._parameters = parameters
@@ -94,7 +95,7 @@ class Intake:
     async def admit(self, request: web.Request) -> Sender | DropReason:
         """Return who sends, once they took a place in the rate limit; or that they opted out."""
         client = client_of(request, self._proxies)
-        check_origin(request)
+        check_origin(request, self._allowed_origins)
         if client.opted_out:
             return DropReason.OPT_OUT
         now = self._clock()

@@ -14,7 +14,7 @@ from aiohttp import HttpVersion11, WSCloseCode, WSMsgType, web
 from maicivy.errors import InvalidRequest, StorageUnavailable, UpgradeRequired
 from maicivy.ingest.body import parse_object
 from maicivy.web.client import check_origin
-from maicivy.web.keys import HUB, SOCKETS
+from maicivy.web.keys import CONFIG, HUB, SOCKETS
 
 if TYPE_CHECKING:
     from maicivy.background.hub import Client, Hub
@@ -29,7 +29,7 @@ CLOSE_SECONDS = 2.0
 async def websocket(request: web.Request) -> web.WebSocketResponse:
     """Serve one client until it leaves or the server stops."""
     _check_handshake(request)
-    check_origin(request)
+    check_origin(request, request.app[CONFIG].allowed_origins)
     hub = request.app[HUB]
     client = hub.connect(lambda: _abort(request))
     socket = web.WebSocketResponse(

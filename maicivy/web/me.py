@@ -45,14 +45,14 @@ async def get_me(request: web.Request) -> web.Response:
 
 async def delete_me(request: web.Request) -> web.Response:
     """Answer `DELETE /me`: nothing is held any more, and the cookie is over."""
-    check_origin(request)
+    check_origin(request, request.app[CONFIG].allowed_origins)
     token = await _admit(request)
     forgotten = Forgotten()
     if token is not None:
         visitor_id = request.app[KEYRING].visitor_id(token)
         forgotten = await request.app[STORES].forgetting.forget(visitor_id)
     response = _answer({"data": {"visitor": forgotten.visitor, "events": forgotten.events}})
-    end_cookie(request, response)
+    response.headers.add("Set-Cookie", end_cookie(request, request.app[PROXIES]))
     return response
 
 

@@ -17,7 +17,7 @@ from maicivy.ingest.ledger import DropReason
 from maicivy.logs import fields
 from maicivy.periods import local_day
 from maicivy.web.answers import error_response, put_standard_headers
-from maicivy.web.client import allowed_origin, check_host, client_of, is_https, set_cookie
+from maicivy.web.client import allowed_origin, check_host, client_of, is_https, session_cookie
 from maicivy.web.files import file_response, find_file
 from maicivy.web.keys import (
     ADDRESSES,
@@ -55,13 +55,14 @@ _EXPOSED = (
 @web.middleware
 async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer whatever is asked: explained, for configured origins to read, and measured."""
-    started, origin = time.perf_counter(), allowed_origin(request)
+    started = time.perf_counter()
+    origin = allowed_origin(request, request.app[CONFIG].allowed_origins)
     if origin is not None and _is_preflight(request):
         response: web.StreamResponse = _preflight()
     else:
         response = await explain(request, handler)
     if origin is not None and not response.prepared:
-        _share(response, origin)
+        share(response, origin)
     if request.path.startswith(ANALYTICS):
         resource = request.match_info.route.resource
         request.app[METRICS].observe_request(
@@ -75,22 +76,26 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into the contract's JSON: a sentence and a code, nothing internal."""
+    """Turn every error into an answer."""
     try:
         check_host(request)
         return await handler(request)
-    except ApiError as error:
-        return error_response(error.status, error.message, error.code, error.headers)
-    except StorageUnavailable:
-        lost = Unavailable("The numbers are not available now; try again soon.")
-        return error_response(lost.status, lost.message, lost.code, lost.headers)
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
         return _http_error(request, error)
-    except Exception:
-        log.exception("request failed", extra=fields(method=_method(request)))
-        return error_response(500, "Something went wrong on the server.", "internal_error", {})
+    except Exception as error:  # noqa: BLE001 - every error becomes an answer
+        return explained(request, error)
+
+
+def explained(request: web.Request, error: Exception) -> web.Response:
+    """Return an error in the contract's JSON: a sentence and a code, nothing internal."""
+    if isinstance(error, StorageUnavailable):
+        error = Unavailable("The numbers are not available now; try again soon.")
+    if isinstance(error, ApiError):
+        return error_response(error.status, error.message, error.code, error.headers)
+    log.error("request failed", exc_info=error, extra=fields(method=_method(request)))
+    return error_response(500, "Something went wrong on the server.", "internal_error", {})
 
 
 @web.middleware
@@ -136,7 +141,7 @@ def _preflight() -> web.Response:
     return web.Response(status=204, headers=headers)
 
 
-def _share(response: web.StreamResponse, origin: str) -> None:
+def share(response: web.StreamResponse, origin: str) -> None:
     """Let pages of `origin` read the answer."""
     response.headers["Access-Control-Allow-Origin"] = origin
     response.headers["Access-Control-Allow-Credentials"] = "true"
@@ -156,13 +161,18 @@ async def guard(request: web.Request, response: web.StreamResponse) -> None:
     """Put the headers on that every answer has, those that aiohttp gives by itself included."""
     if isinstance(response, web.HTTPExpectationFailed):
         _reword(response)
+    put_headers(request.app, request, response)
+
+
+def put_headers(app: web.Application, request: web.Request, response: web.StreamResponse) -> None:
+    """Put the headers on that every answer has."""
     put_standard_headers(response)
     headers = response.headers
-    if is_https(request):
+    if is_https(request, app[PROXIES]):
         # Browsers ignore both over plain HTTP, the second with a complaint.
         headers["Strict-Transport-Security"] = "max-age=31536000"
         headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
-    if request.app[CONFIG].allowed_origins:
+    if app[CONFIG].allowed_origins:
         headers.add("Vary", "Origin")
     extra = request.get(EXTRA_HEADERS)
     if extra is not None:
@@ -194,7 +204,9 @@ def _track_page(request: web.Request, response: web.StreamResponse) -> None:
         return
     event, identity = seen
     app[WRITER].offer(event)
-    set_cookie(request, response, identity)
+    if identity.new_cookie is not None:
+        cookie = session_cookie(request, identity, app[PROXIES])
+        response.headers.add("Set-Cookie", cookie)
 
 
 def _page_view(request: web.Request) -> tuple[Event, Identity] | DropReason:

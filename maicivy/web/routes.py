@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from maicivy.config import Config
 
 BASE = middleware.ANALYTICS
+EVENT = f"{BASE}/event"
 
 MIDDLEWARES = (
     middleware.answer,
@@ -29,7 +30,7 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
         web.get(f"{BASE}/timeline", reports.get_timeline),
         web.get(f"{BASE}/heatmap", reports.get_heatmap),
         web.get(f"{BASE}/ledger", ops.get_ledger),
-        web.post(f"{BASE}/event", collect.post_event),
+        web.post(EVENT, collect.post_event),
         web.post(f"{BASE}/events", collect.post_events),
         web.get(f"{BASE}/me", me.get_me),
         web.delete(f"{BASE}/me", me.delete_me),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [ROOT / "run.py", *sorted((ROOT / "maicivy").rglob("*.py"))]
 
-GROUND = frozenset({"config", "errors", "jsontext", "metrics", "periods", "logs"})
+GROUND = frozenset({"config", "errors", "jsontext", "loop", "metrics", "periods", "logs"})
 FLOORS = (
     GROUND,
     frozenset({"storage"}),
