@@ -36,5 +36,6 @@ async def main(port):
     await web.TCPSite(runner, "127.0.0.1", port).start()
     await asyncio.Event().wait()
 
+
 if __name__ == "__main__":
     run(main(int(sys.argv[2])))

@@ -1,5 +1,5 @@
 -- The load of one wrk thread: many clients, some with a cookie, varied bodies. See bench/wrk.py.
--- Arguments: seed, batch (events in one request, 0 for POST /event), cookies as a file.
+-- Arguments: seed, batch (events in one request, 0 for POST /event), cookies as a file, clients.
 local paths = {"/cv", "/cv?theme=dev", "/letters", "/", "/cv?theme=design&utm_source=news",
                "/projects/42", "/contact?ref=footer"}
 local referrers = {"", "https://www.google.com/search?q=x", "https://news.example/item/7",
@@ -67,7 +67,7 @@ function init(args)
   target = batch > 0 and "/api/v1/analytics/events" or "/api/v1/analytics/event"
   for line in io.lines(args[3]) do cookies[#cookies + 1] = line end
   local clients = {}
-  for i = 1, 8000 do clients[i] = client() end
+  for i = 1, tonumber(args[4]) do clients[i] = client() end
   for i = 1, batch > 0 and 4000 or 20000 do requests[i] = make(clients[i % #clients + 1]) end
 end
 

@@ -43,11 +43,24 @@ def cookies(seed: int = 1) -> Path:
     return file
 
 
-def post(url: str, *, connections: int, seconds: float, seed: int, batch: int = 0) -> Load:
+def post(
+    url: str, *, connections: int, seconds: float, seed: int, batch: int = 0, clients: int = 8000
+) -> Load:
     """Send events for `seconds`: one in each request, or `batch`."""
     file = cookies(seed)
     try:
-        return _run(url, connections, seconds, "-s", str(SCRIPT), "--", str(seed), str(batch), str(file))
+        return _run(
+            url,
+            connections,
+            seconds,
+            "-s",
+            str(SCRIPT),
+            "--",
+            str(seed),
+            str(batch),
+            str(file),
+            str(clients),
+        )
     finally:
         file.unlink()
 
