@@ -238,7 +238,7 @@ async def _cleaned(config: Config, stores: Stores) -> int:
         return FAILED
     print(
         f"Removed {removed.partitions} partitions, {removed.events} single events and "
-        f"{removed.visitors} visitors."
+        f"{removed.visitors} visitors; packed {removed.packed} events."
     )
     return DONE
 

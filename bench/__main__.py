@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from bench import feed, results
+from bench import cleanup, feed, results
 from bench.scenario import Scenario
 
 # In the order in which they are run and shown.
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("feed", "The seed's load: 1,000 events a minute, 50 clients watching", feed.measure),
+    Scenario("cleanup", "The night: packing, and a million expired events", cleanup.measure),
 )
 
 

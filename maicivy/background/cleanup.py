@@ -1,4 +1,4 @@
-"""The nightly cleanup at 02:00: closed days are sketched, what is past retention is deleted."""
+"""The nightly cleanup at 02:00: closed days are sketched and packed, expired ones deleted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from maicivy.errors import StorageUnavailable
 from maicivy.logs import fields
 from maicivy.periods import last_run_due, local_day, next_run_at
+from maicivy.storage.packing import NOWHERE, Packing
 from maicivy.storage.postgres import affected
 
 if TYPE_CHECKING:
@@ -27,20 +28,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Small enough for the statement timeout: deleting a visitor asks every partition for their events.
-BITE_ROWS = 1_000
+BITE_VISITORS = 1_000
+BITE_EVENTS = 5_000
 SKETCH_DAYS_KEPT = 400
 RUNS_KEPT = dt.timedelta(days=400)
 LONGEST_NAP_SECONDS = 30.0
 FAILED_PAUSE_SECONDS = 600.0
+LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(slots=True)
 class Removed:
-    """What a cleanup removed."""
+    """What a cleanup removed, and how many events it packed."""
 
     partitions: int = 0
     events: int = 0
     visitors: int = 0
+    packed: int = 0
 
 
 class Cleanup:
@@ -59,6 +63,7 @@ class Cleanup:
     ) -> None:
         self._postgres = postgres
         self._partitions = partitions
+        self._packing = Packing(postgres, partitions)
         self._mirror = mirror
         self._metrics = metrics
         self._clock = clock
@@ -129,6 +134,7 @@ class Cleanup:
                 removed.partitions,
                 removed.events,
                 removed.visitors,
+                removed.packed,
                 error,
             )
             log.info(
@@ -139,6 +145,7 @@ class Cleanup:
                     partitions=removed.partitions,
                     events=removed.events,
                     visitors=removed.visitors,
+                    packed=removed.packed,
                 ),
             )
         return removed
@@ -150,20 +157,37 @@ class Cleanup:
         await self._sketch(progress)
         progress("making partitions ahead")
         await self._partitions.ensure_ahead(now)
-        progress("dropping expired partitions")
-        removed.partitions = len(await self._partitions.drop_before(cutoff))
-        self._metrics.cleanup_rows.labels("analytics_events").inc(0)
-        async for count in self._bites("delete_expired_events", cutoff):
-            removed.events += count
-            self._metrics.cleanup_rows.labels("analytics_events").inc(count)
-            progress(f"{removed.events} expired events deleted")
-        async for count in self._bites("delete_expired_visitors", cutoff):
-            removed.visitors += count
-            self._metrics.cleanup_rows.labels("visitors").inc(count)
-            progress(f"{removed.visitors} expired visitors deleted")
+        await self._remove_blocks(removed, cutoff)
+        late = await self._drop_partitions(removed, cutoff, progress)
+        await self._expire(removed, cutoff, progress)
+        async for day, count in self._packing.pack(now):
+            removed.packed += count
+            progress(f"{count} events of {day} packed")
         oldest_sketch = local_day(now, self._zone) - dt.timedelta(days=SKETCH_DAYS_KEPT)
         await self._postgres.write("delete_expired_sketches", oldest_sketch)
         await self._postgres.write("forget_cleanup_runs", now - RUNS_KEPT)
+        if late is not None:
+            raise late
+
+    async def _remove_blocks(self, removed: Removed, cutoff: dt.datetime) -> None:
+        packed = await self._packing.remove_before(cutoff)
+        removed.events += packed
+        self._metrics.cleanup_rows.labels("packed_events").inc(packed)
+
+    async def _drop_partitions(
+        self, removed: Removed, cutoff: dt.datetime, progress: Callable[[str], None]
+    ) -> StorageUnavailable | None:
+        """Drop what is expired as a whole; return what was in the way.
+
+        A long reader may be: then the events are deleted one by one, and only the empty partition
+        is left to another run.
+        """
+        progress("dropping expired partitions")
+        try:
+            removed.partitions = len(await self._partitions.drop_before(cutoff))
+        except StorageUnavailable as error:
+            return error
+        return None
 
     async def _sketch(self, progress: Callable[[str], None]) -> None:
         """Sketch closed days while their rows are there; without Redis it waits for another run."""
@@ -174,11 +198,35 @@ class Cleanup:
         except StorageUnavailable as error:
             log.warning("closed days not sketched", extra=fields(error=str(error)))
 
-    async def _bites(self, name: str, cutoff: dt.datetime) -> AsyncIterator[int]:
-        """Delete in short transactions, so that nobody waits long for a lock."""
-        while True:
-            count = affected(await self._postgres.write(name, cutoff, BITE_ROWS))
-            if count:
-                yield count
-            if count < BITE_ROWS:
+    async def _expire(
+        self, removed: Removed, cutoff: dt.datetime, progress: Callable[[str], None]
+    ) -> None:
+        """Delete events and visitors of before `cutoff`: an event before its visitor."""
+        rows = self._metrics.cleanup_rows
+        rows.labels("analytics_events").inc(0)
+        async for count in self._expired_events(cutoff):
+            removed.events += count
+            rows.labels("analytics_events").inc(count)
+            progress(f"{removed.events} expired events deleted")
+        async for count in self._expired_visitors(cutoff):
+            removed.visitors += count
+            rows.labels("visitors").inc(count)
+            progress(f"{removed.visitors} expired visitors deleted")
+
+    # Both delete in short transactions, so that nobody waits long for a lock.
+
+    async def _expired_events(self, cutoff: dt.datetime) -> AsyncIterator[int]:
+        place = (LONG_AGO, NOWHERE)
+        while rows := await self._postgres.write(
+            "delete_expired_events", *place, cutoff, BITE_EVENTS
+        ):
+            place = (rows[0]["created_at"], rows[0]["id"])
+            yield rows[0]["events"]
+            if not rows[0]["events"]:
                 return
+
+    async def _expired_visitors(self, cutoff: dt.datetime) -> AsyncIterator[int]:
+        while count := affected(
+            await self._postgres.write("delete_expired_visitors", cutoff, BITE_VISITORS)
+        ):
+            yield count

@@ -52,6 +52,9 @@ class Cursor:
         return cls(instant, uuid.UUID(bytes=identity))
 
 
+_NEWEST = Cursor(_EPOCH + dt.timedelta(microseconds=_LATEST_MICROSECONDS), uuid.UUID(int=0))
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some events, and where the next older ones begin (None at the end)."""
@@ -63,13 +66,15 @@ class Page:
 async def page(
     source: Source, public_id: PublicId, *, limit: int, offset: int, cursor: Cursor | None
 ) -> Page:
-    """Return `limit` events after `cursor`, or after skipping `offset`."""
-    if cursor is not None:
-        rows = await source.postgres.fetch(
-            "select_events_before", limit, cursor.created_at, cursor.id
-        )
-    else:
-        rows = await source.postgres.fetch("select_events", limit, offset)
+    """Return `limit` events after `cursor`, or after skipping `offset`.
+
+    It is looked up first how far back that may lead, so that no more blocks of packed events are
+    unpacked than have to be.
+    """
+    place = (cursor or _NEWEST).created_at, (cursor or _NEWEST).id
+    skipped = 0 if cursor else offset
+    reach = await source.postgres.fetch_value("select_reach", limit + skipped, *place)
+    rows = await source.postgres.fetch("select_events", limit, skipped, *place, reach or _EPOCH)
     events = [_event(row, public_id, source) for row in rows]
     last = Cursor(rows[-1]["created_at"], rows[-1]["id"]) if len(rows) == limit else None
     return Page(events, str(last) if last else None)

@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING
 from maicivy.errors import StorageUnavailable
 from maicivy.logs import fields
 from maicivy.periods import local_day
+from maicivy.storage.packing import alone
 
 if TYPE_CHECKING:
     import datetime as dt
     import uuid
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from zoneinfo import ZoneInfo
 
     from maicivy.periods import Clock
-    from maicivy.storage.postgres import Connection, Postgres, Record
+    from maicivy.storage.postgres import Connection, Postgres
     from maicivy.storage.realtime import Realtime
 
 log = logging.getLogger(__name__)
 
 BITE_ROWS = 1_000
+BITE_BLOCKS = 10
 DEADLINE_SECONDS = 30.0
 
 
@@ -72,6 +74,8 @@ class Forgetting:
             begun_at = self._clock()
             while await removal.bite(begun_at) == BITE_ROWS:
                 pass
+            while await removal.bite_of_blocks():
+                pass
             return await removal.finish()
         finally:
             if removal.counted_anew:
@@ -104,31 +108,52 @@ class _Removal:
                 connection, "delete_visitor_events", self._visitor_id, BITE_ROWS, until
             )
             if rows:
-                await self._unsketch(connection, rows)
+                await self._unsketch(connection, [row["created_at"] for row in rows])
         self._events += len(rows)
         return len(rows)
+
+    async def bite_of_blocks(self) -> int:
+        """Write some blocks anew without the visitor's events; return how many blocks."""
+        async with alone(self._postgres) as connection:
+            blocks, instants = await self._out_of_blocks(connection)
+            if blocks:
+                await self._unsketch(connection, instants)
+        self._events += len(instants)
+        return blocks
 
     async def finish(self) -> Forgotten:
         """Delete the visitor's row together with what came after the last bite.
 
         The row is locked first: whoever stores an event of the visitor waits for it, and makes a
-        new row afterwards, so that no event is ever without its visitor.
+        new row afterwards, so that no event is ever without its visitor. Nobody packs meanwhile, so
+        that no event is on its way into a block.
         """
         async with self._postgres.writing() as connection, connection.transaction():
             if not await self._postgres.run(connection, "lock_visitor", self._visitor_id):
                 return Forgotten(events=self._events)
+            await self._postgres.run(connection, "lock_blocks")
             rows = await self._postgres.run(connection, "delete_last_events", self._visitor_id)
+            instants = [row["created_at"] for row in rows]
+            while (found := await self._out_of_blocks(connection))[0]:
+                instants += found[1]
             await self._postgres.run(connection, "delete_visitor", self._visitor_id)
-            await self._unsketch(connection, rows)
-        return Forgotten(visitor=True, events=self._events + len(rows))
+            await self._unsketch(connection, instants)
+        return Forgotten(visitor=True, events=self._events + len(instants))
 
-    async def _unsketch(self, connection: Connection, events: Sequence[Record]) -> None:
+    async def _out_of_blocks(self, connection: Connection) -> tuple[int, list[dt.datetime]]:
+        """Return how many blocks held events of the visitor, and the instants of those."""
+        rows = await self._postgres.run(
+            connection, "forget_in_blocks", self._visitor_id, BITE_BLOCKS
+        )
+        return len(rows), [instant for row in rows for instant in row["instants"]]
+
+    async def _unsketch(self, connection: Connection, instants: Iterable[dt.datetime]) -> None:
         """Have the sketches of these events' days made anew, and Redis' copy as well.
 
         In this order: a sketch that is on its way is either stored before the generation changes,
         and deleted here, or not stored at all.
         """
-        days = {local_day(event["created_at"], self._zone) for event in events}
+        days = {local_day(instant, self._zone) for instant in instants}
         self.counted_anew = True
         await self._postgres.run(connection, "bump_copy_generation")
         await self._postgres.run(connection, "delete_sketches", sorted(days))

@@ -48,6 +48,11 @@ def partition_day(name: str) -> dt.date | None:
     return dt.date(*map(int, match.groups())) if match else None
 
 
+def partition_end(day: dt.date) -> dt.datetime:
+    """Return the instant at which the UTC day `day` is over."""
+    return dt.datetime.combine(day + ONE_DAY, dt.time.min, dt.UTC)
+
+
 class Partitions:
     """Makes and drops partitions; remembers which are there."""
 
@@ -79,12 +84,28 @@ class Partitions:
         dropped = []
         for name in await self.names():
             day = partition_day(name)
-            if day is None or _end(day) > cutoff:
+            if day is None or partition_end(day) > cutoff:
                 continue
             await _patiently(functools.partial(self._drop, name), DROP_TRIES)
             self._known.discard(day)
             dropped.append(name)
             log.info("partition dropped", extra=fields(partition=name))
+        return dropped
+
+    async def drop_empty(self, day: dt.date) -> bool:
+        """Drop the partition of `day` unless an event is in it; tell whether it was dropped.
+
+        Raises `StorageUnavailable` when a reader was in the way all the time.
+        """
+        dropped = False
+
+        async def drop() -> None:
+            nonlocal dropped
+            dropped = await self._drop_if_empty(partition_name(day))
+
+        await _patiently(drop, DROP_TRIES)
+        if dropped:
+            self._known.discard(day)
         return dropped
 
     async def names(self) -> list[str]:
@@ -97,7 +118,8 @@ class Partitions:
             existing = set(map(partition_day, await self._names(connection)))
             for day in days:
                 if day not in existing:
-                    name, start, end = partition_name(day), _end(day - ONE_DAY), _end(day)
+                    name, end = partition_name(day), partition_end(day)
+                    start = end - ONE_DAY
                     await connection.execute(
                         f"CREATE TABLE {name} (LIKE analytics_events INCLUDING DEFAULTS)"
                     )
@@ -110,6 +132,15 @@ class Partitions:
     async def _drop(self, name: str) -> None:
         async with self._alone() as connection:
             await connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+    async def _drop_if_empty(self, name: str) -> bool:
+        """Look while only those who write into this day are kept out; drop without delay."""
+        async with self._alone() as connection:
+            await connection.execute(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
+            if await connection.fetch(f"TABLE {name} LIMIT 1"):
+                return False
+            await connection.execute(f"DROP TABLE {name}")
+            return True
 
     async def _names(self, connection: Connection) -> list[str]:
         return [row["name"] for row in await self._postgres.run(connection, "select_partitions")]
@@ -133,7 +164,3 @@ async def _patiently(action: Callable[[], Awaitable[None]], tries: int) -> None:
                 raise
             await asyncio.sleep(RETRY_PAUSE_SECONDS)
     return await action()
-
-
-def _end(day: dt.date) -> dt.datetime:
-    return dt.datetime.combine(day + ONE_DAY, dt.time.min, dt.UTC)

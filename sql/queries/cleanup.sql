@@ -6,7 +6,7 @@ INSERT INTO cleanup_runs (started_at, status) VALUES ($1, 'running') RETURNING i
 -- Note how a cleanup ended and what it removed.
 UPDATE cleanup_runs
 SET finished_at = $2, status = $3, partitions_dropped = $4, events_deleted = $5,
-    visitors_deleted = $6, error = $7
+    visitors_deleted = $6, events_packed = $7, error = $8
 WHERE id = $1;
 
 -- name: abandon_cleanup_runs
@@ -30,22 +30,31 @@ SELECT pg_try_advisory_lock(hashtext('maicivy.cleanup'));
 SELECT pg_advisory_unlock(hashtext('maicivy.cleanup'));
 
 -- name: delete_expired_events
--- Remove one bite of the rows in the boundary partition that are older than $1.
-WITH expired AS (
-    SELECT created_at, id FROM analytics_events WHERE created_at < $1
-    ORDER BY created_at, id LIMIT $2
+-- Remove at most $4 of the events from the place ($1, $2) on and before $3. Answers how many, and
+-- where the next begin: a bite that began at the first event again would read all that are removed.
+WITH ahead AS (
+    SELECT created_at, id
+    FROM analytics_events
+    WHERE created_at >= $1 AND created_at < $3 AND (created_at, id) >= ($1, $2::uuid)
+    ORDER BY created_at, id
+    LIMIT $4
+),
+last AS MATERIALIZED (
+    SELECT created_at, id FROM ahead ORDER BY created_at DESC, id DESC LIMIT 1
 ),
 deleted AS (
-    DELETE FROM analytics_events AS e USING expired
-    WHERE e.created_at = expired.created_at AND e.id = expired.id
+    DELETE FROM analytics_events AS e
+    WHERE e.created_at >= $1 AND e.created_at < $3 AND (e.created_at, e.id) >= ($1, $2::uuid)
+      AND (e.created_at, e.id) <= ((SELECT created_at FROM last), (SELECT id FROM last))
     RETURNING 1
 )
-SELECT count(*) FROM deleted;
+SELECT last.created_at, last.id, (SELECT count(*) FROM deleted) AS events FROM last;
 
 -- name: delete_expired_visitors
 -- Remove one bite of the visitors who have not been here since $1.
 WITH expired AS (
-    SELECT id FROM visitors WHERE last_visit < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT id FROM visitors WHERE last_visit < $1 ORDER BY last_visit LIMIT $2
+    FOR UPDATE SKIP LOCKED
 ),
 deleted AS (
     DELETE FROM visitors AS v USING expired WHERE v.id = expired.id RETURNING 1

@@ -16,8 +16,10 @@ SELECT v.id
 FROM visitors AS v
 WHERE v.last_visit >= $1
   AND (v.last_visit < $2 OR EXISTS (
-      SELECT 1 FROM analytics_events AS e
-      WHERE e.visitor_id = v.id AND e.created_at >= $1 AND e.created_at < $2));
+      SELECT 1 FROM events AS e
+      WHERE e.visitor_id = v.id AND e.created_at >= $1 AND e.created_at < $2
+        AND e.block_to >= $1 AND e.block_from < $2
+        AND (e.block_visitors IS NULL OR v.id = ANY(e.block_visitors))));
 
 -- name: select_later_periods
 -- Periods that begin after the day $1 and have events: those of a clock that ran ahead.
@@ -33,7 +35,8 @@ SELECT count(*) FROM (SELECT 1 FROM theme_totals LIMIT $1) AS ranked;
 
 -- name: select_day_visitors
 -- The visitors of a closed day, from its rows ($1 inclusive to $2 exclusive).
-SELECT DISTINCT visitor_id FROM analytics_events WHERE created_at >= $1 AND created_at < $2;
+SELECT DISTINCT visitor_id FROM events
+WHERE created_at >= $1 AND created_at < $2 AND block_to >= $1 AND block_from < $2;
 
 -- name: select_sketches
 -- Stored unique-visitor sketches of days from $1 to $2 exclusive.

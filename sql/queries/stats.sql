@@ -11,8 +11,10 @@ SELECT count(*)
 FROM visitors AS v
 WHERE v.last_visit >= $1
   AND (v.last_visit < $2 OR EXISTS (
-      SELECT 1 FROM analytics_events AS e
-      WHERE e.visitor_id = v.id AND e.created_at >= $1 AND e.created_at < $2));
+      SELECT 1 FROM events AS e
+      WHERE e.visitor_id = v.id AND e.created_at >= $1 AND e.created_at < $2
+        AND e.block_to >= $1 AND e.block_from < $2
+        AND (e.block_visitors IS NULL OR v.id = ANY(e.block_visitors))));
 
 -- name: count_active_visitors
 -- How many visitors were here after an instant: the active ones, as Redis' active set has them.

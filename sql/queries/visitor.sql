@@ -9,18 +9,19 @@ WHERE id = $1;
 -- $2 events of one visitor, newest first, from the beginning or older than the one at ($3, $4).
 -- They are found by visitor and then sorted: reading the newest events of everybody until enough
 -- of this one's have come could mean to read them all.
-WITH places AS MATERIALIZED (
-    SELECT created_at, id
-    FROM analytics_events
+WITH found AS MATERIALIZED (
+    SELECT created_at, id, event_type, event_data, page_url, referrer, session_duration
+    FROM events
     WHERE visitor_id = $1
-      AND ($3::timestamptz IS NULL OR (created_at, id) < ($3::timestamptz, $4::uuid))
+      AND (block_visitors IS NULL OR $1 = ANY(block_visitors))
+      AND ($3::timestamptz IS NULL
+          OR (block_from <= $3 AND (created_at, id) < ($3::timestamptz, $4::uuid)))
 )
 SELECT id, event_type, event_data::text AS event_data, page_url, referrer, session_duration,
        created_at
-FROM analytics_events
-JOIN (SELECT * FROM places ORDER BY created_at DESC, id DESC LIMIT $2) AS newest
-    USING (created_at, id)
-ORDER BY created_at DESC, id DESC;
+FROM found
+ORDER BY created_at DESC, id DESC
+LIMIT $2;
 
 -- name: delete_visitor_events
 -- Remove one bite of at most $2 events of a visitor, none later than $3, or whoever sends events all

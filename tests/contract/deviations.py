@@ -28,7 +28,7 @@ class Deviation(NamedTuple):
 _TIMESTAMPTZ = "An instant without a zone means another one on each server."
 _ISO_WEEK = "ISO 8601: 2025-12-08 is a Monday and begins week 50; W49 is a slip."
 _PARTITIONED = "The key of a table partitioned by created_at has to contain it."
-_ASCENDING = "Read backward just as fast; a descending index on ascending time stays half empty."
+_NO_SEARCH = "Nothing searches events by type: counts by type are rollups."
 
 _GO_FILE = "Names a Go file of the first implementation."
 _GO_COMMAND = "Runs the Go tests of the first implementation."
@@ -139,14 +139,14 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "idx_analytics_events_event_type",
         "btree (event_type)",
         ABSENT,
-        "The index by type and date begins with event_type and serves as well.",
+        _NO_SEARCH,
     ),
     Deviation(
         "PostgreSQL indexes",
         "idx_analytics_events_type_date",
         "btree (event_type, created_at DESC)",
-        "btree (event_type, created_at)",
-        _ASCENDING,
+        ABSENT,
+        _NO_SEARCH,
     ),
     Deviation(
         "PostgreSQL partitions",

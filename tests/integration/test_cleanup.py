@@ -72,10 +72,10 @@ async def test_what_is_past_ninety_days_goes_and_the_rest_stays(
     removed = await bench.cleanup.run_once(progress.append)
     assert removed is not None
     assert (removed.partitions, removed.events, removed.visitors) == (2, 1, 3)
-    assert await database.fetchval("SELECT min(created_at) FROM analytics_events") > (
+    assert await database.fetchval("SELECT min(created_at) FROM events") > (
         NOW - dt.timedelta(days=90)
     )
-    assert await database.fetchval("SELECT count(*) FROM analytics_events") == 3
+    assert await database.fetchval("SELECT count(*) FROM events") == 3
     assert await database.fetchval("SELECT count(*) FROM visitors") == 3
     assert await database.fetchval("SELECT sum(events) FROM rollup_events") == 6
     assert any("deleted" in line for line in progress)
@@ -194,7 +194,7 @@ async def test_the_scheduler_makes_up_for_a_missed_night_and_waits_for_the_next(
 async def test_many_visitors_go_in_bites(
     bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("maicivy.background.cleanup.BITE_ROWS", 7)
+    monkeypatch.setattr("maicivy.background.cleanup.BITE_VISITORS", 7)
     for number in range(20):
         await bench.store(90.5, number)
     removed = await bench.cleanup.run_once()
