@@ -19,7 +19,7 @@ import asyncpg
 import redis
 from aiohttp import __version__ as aiohttp_version
 
-from maicivy import __version__, embedded, logs, serving, shared
+from maicivy import __version__, embedded, exposition, logs, serving, shared
 from maicivy.app import create_app
 from maicivy.background.cleanup import Cleanup
 from maicivy.config import SETTINGS, Config, unknown_variables
@@ -145,7 +145,10 @@ def worker(config: Config, *place: str) -> int:
         redis_url=config.redis_url or "",
         member=member,
     )
-    serving.serve(app, config, ready)
+    try:
+        serving.serve(app, config, ready)
+    finally:
+        exposition.close()
     return DONE
 
 

@@ -119,6 +119,11 @@ def write_into(folder: Path, slot: int) -> None:
     client_values.ValueClass = by_slot
 
 
+def close() -> None:
+    """Let go of the files into which metrics were written; none may be touched any more."""
+    client_values.close_all_multiprocess_files()  # type: ignore[no-untyped-call]
+
+
 def forget_live(folder: Path, slot: int) -> None:
     """Forget what is true of living workers only, such as open connections, of a dead one."""
     mark_process_dead(slot, str(folder))  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import values as client_values
 from prometheus_client.parser import text_string_to_metric_families
 
-from maicivy import serving, shared, workers
+from maicivy import exposition, serving, shared, workers
 from maicivy.config import Config
 from maicivy.errors import OperatorError
 from maicivy.exposition import forget_live
@@ -39,7 +39,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Metrics]:
+def made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Metrics]]:
     """Return what makes the metrics of a worker; the library's switch is put back afterwards.
 
     Labels go to the files of the worker that was made last: make one when its turn comes.
@@ -50,7 +50,8 @@ def made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Metrics
     def make(slot: int, deaths: int = 0) -> Metrics:
         return Metrics(Member(folder, slot, SINCE, deaths))
 
-    return make
+    yield make
+    exposition.close()
 
 
 def exposed(metrics: Metrics) -> dict[tuple[str, ...], float]:
