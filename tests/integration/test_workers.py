@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -227,8 +228,8 @@ async def test_places_of_the_live_feed_are_counted_together(
     await until(lambda: all(seen[n] >= PLACES for n in range(9)))
     await asyncio.sleep(0.1)
     assert [seen[n] for n in range(9)] == [PLACES] * 9
-    for socket in sockets[:2]:
-        await socket.close()
+    for one in sockets[:2]:
+        await one.close()
     again = [socket for socket in await asyncio.gather(*(connect() for _ in range(9))) if socket]
     assert len(again) == 2
     await asyncio.gather(*(socket.close() for socket in [*sockets, *again]))
@@ -286,10 +287,10 @@ async def test_a_worker_that_is_killed_comes_back_and_takes_nothing_with_it(
     assert f"worker died worker=1 pid={victim} exit_code=-9" in program.log.read_text()
 
     # its places are free again, and no others
-    for socket in sockets:
+    for one in sockets:
         with contextlib.suppress(TimeoutError):
-            while not socket.closed:
-                await socket.receive(0.05)
+            while not one.closed:
+                await one.receive(0.05)
     gone = sum(socket.closed for socket in sockets)
     tried = await asyncio.gather(
         *(session.ws_connect(f"{program.url}/ws/analytics") for _ in range(PLACES)),
@@ -327,8 +328,17 @@ async def test_a_stop_under_load_loses_nothing_that_was_acknowledged(
     assert set(load.stored) <= stored.keys()
 
 
-async def test_nothing_outlives_a_parent_that_was_killed(program: Workers) -> None:
+async def test_nothing_outlives_a_parent_that_was_killed(
+    program: Workers, session: aiohttp.ClientSession
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program.settings["MAICIVY_METRICS_PORT"] = str(port)
     program.start()
+    for _ in range(6):  # all of them listen on that port too
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as response:
+            assert response.status == 200
     pids, folder = list(program.pids.values()), program.folder
     assert len(pids) == WORKERS
     program.process.kill()
