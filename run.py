@@ -6,21 +6,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import os
 import platform
-import signal
 import sys
 import time
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
 import redis
 from aiohttp import __version__ as aiohttp_version
-from aiohttp import web
 
-from maicivy import __version__, embedded, logs, loop
+from maicivy import __version__, embedded, exposition, logs, serving, shared
 from maicivy.app import create_app
 from maicivy.background.cleanup import Cleanup
 from maicivy.config import SETTINGS, Config, unknown_variables
@@ -29,16 +28,14 @@ from maicivy.logs import fields
 from maicivy.metrics import Metrics
 from maicivy.periods import utc_now
 from maicivy.storage.stores import Stores, open_stores
-from maicivy.web import door, keys
-from maicivy.web.express import Express
+from maicivy.workers import Workers, join
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 log = logging.getLogger("maicivy")
 
-SHUTDOWN_SECONDS = 8.0
-REVIVE_SECONDS = 0.5
+WORKERS_HELP = "processes that serve the port (or MAICIVY_WORKERS)"
 QUIET_SECONDS = 2.0
 
 DONE, FAILED, MISTAKE = 0, 1, 2
@@ -49,11 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     options = parser.parse_args(arguments)
     try:
-        config = Config.from_env(os.environ)
+        told = {"MAICIVY_WORKERS": options.workers} if options.workers else {}
+        config = Config.from_env(os.environ | told)
         logs.configure(config.log_level, config.log_format)
-        for name in unknown_variables(os.environ):
+        place = getattr(options, "place", ())
+        for name in () if place else unknown_variables(os.environ):
             log.warning("not a setting of maicivy", extra=fields(variable=name))
-        return int(options.run(config))
+        return int(options.run(config, *place))
     except OperatorError as error:
         print(f"maicivy: {error}", file=sys.stderr)
         return MISTAKE
@@ -77,6 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=serve)
+    parser.add_argument("--workers", help=WORKERS_HELP)
     commands = parser.add_subparsers(title="commands", metavar="command")
     for run, text in (
         (serve, "serve until Ctrl-C (default)"),
@@ -90,40 +90,66 @@ def make_parser() -> argparse.ArgumentParser:
             run.__name__, help=text, description=f"{text[0].upper()}{text[1:]}."
         )
         command.set_defaults(run=run)
+        if run is serve:
+            command.add_argument("--workers", default=argparse.SUPPRESS, help=WORKERS_HELP)
+    # for the program itself, so it has no line in the help
+    command = commands.add_parser(worker.__name__)
+    command.set_defaults(run=worker)
+    command.add_argument("place", nargs="+")
     return parser
 
 
 def serve(config: Config) -> int:
     """Serve until SIGINT or SIGTERM."""
-    with started_servers(config, embedded.start) as (database_url, redis_url, servers):
-        config = _fitting(config)
-        app = create_app(config, database_url=database_url, redis_url=redis_url)
-        if servers is not None:
-            app.cleanup_ctx.append(_reviving(servers))
-        try:
-            with contextlib.suppress(asyncio.CancelledError):
-                loop.run(_serve(app, config, lambda: _announce(config, servers)))
-        except OSError as error:
-            where = f"{config.host}:{config.port}"
-            raise OperatorError(
-                f"Cannot listen on {where}: {error.strerror}; "
-                "set MAICIVY_HOST or MAICIVY_PORT to another one."
-            ) from None
+    start = partial(embedded.start, connections=serving.database_connections(config))
+    with started_servers(config, start) as (database_url, redis_url, servers):
+        where = {"data": str(config.data_dir.resolve()), **servers.describe()} if servers else {}
+        revive, ready = partial(_revive, servers), partial(serving.announce, config, **where)
+        if config.workers == 1:
+            config = serving.fitting(config)
+            app = create_app(config, database_url=database_url, redis_url=redis_url)
+            app.cleanup_ctx.append(serving.reviving(revive))
+            serving.serve(app, config, ready)
+            code = DONE
+        else:
+            # by environment, for a command line is no place for secrets
+            told = {
+                "DATABASE_URL": database_url,
+                "REDIS_URL": redis_url,
+                "MAICIVY_WORKERS": str(config.workers),
+            }
+            code = _serve_with_workers(config, os.environ | told, revive, ready)
     log.info("stopped")
+    return code
+
+
+def _serve_with_workers(
+    config: Config,
+    environment: dict[str, str],
+    revive: Callable[[], None],
+    ready: Callable[[], None],
+) -> int:
+    """Have several processes serve; this one looks after them."""
+    command = [sys.executable, str(Path(__file__).resolve()), worker.__name__]
+    with serving.reserved_ports(config), shared.shared_folder(config.workers) as folder:
+        return Workers(config.workers, command, environment, folder, revive).run(ready)
+
+
+def worker(config: Config, *place: str) -> int:
+    """Serve beside other workers; `place` is what the parent says."""
+    member, ready = join(place)
+    config = serving.fitting(config)
+    app = create_app(
+        config,
+        database_url=config.database_url or "",
+        redis_url=config.redis_url or "",
+        member=member,
+    )
+    try:
+        serving.serve(app, config, ready)
+    finally:
+        exposition.close()
     return DONE
-
-
-async def _serve(app: web.Application, config: Config, ready: Callable[[], None]) -> None:
-    runner = door.Runner(app, app[keys.DOOR], Express, shutdown_timeout=SHUTDOWN_SECONDS)
-    await door.serve(runner, config.host, config.port, (signal.SIGINT, signal.SIGTERM), ready)
-
-
-def _fitting(config: Config) -> Config:
-    """Return the settings with no more connections than the system has open files for."""
-    fitting = door.fitting_connections(config.max_connections)
-    if fitting < config.max_connections:
-        log.warning("the limit of open files allows fewer connections", extra=fields(most=fitting))
-    return dataclasses.replace(config, max_connections=fitting)
 
 
 def migrate(config: Config) -> int:
@@ -172,42 +198,10 @@ def started_servers(
         )
 
 
-def _reviving(
-    servers: embedded.EmbeddedServers,
-) -> Callable[[web.Application], contextlib.AbstractAsyncContextManager[None]]:
-    """Return what brings an embedded server that dies back while the program runs."""
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(REVIVE_SECONDS)
-            for name in servers.revive():
-                log.warning(
-                    "embedded server had died and was started again", extra=fields(server=name)
-                )
-
-    @contextlib.asynccontextmanager
-    async def context(_: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(watch())
-        yield
-        task.cancel()
-        await asyncio.wait([task])
-
-    return context
-
-
-def _announce(config: Config, servers: embedded.EmbeddedServers | None) -> None:
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    where = {"data": str(config.data_dir.resolve()), **servers.describe()} if servers else {}
-    log.info(
-        "maicivy is ready",
-        extra=fields(
-            url=f"http://{host}:{config.port}",
-            version=__version__,
-            python=platform.python_version(),
-            aiohttp=aiohttp_version,
-            **where,
-        ),
-    )
+def _revive(servers: embedded.EmbeddedServers | None) -> None:
+    """Start an embedded server that died again."""
+    for name in servers.revive() if servers else ():
+        log.warning("embedded server had died and was started again", extra=fields(server=name))
 
 
 async def _with_stores(config: Config, act: Callable[[Config, Stores], object]) -> int:

@@ -29,13 +29,26 @@ class Program:
         self.url = f"http://127.0.0.1:{port}"
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time that the program itself has used, its servers not included."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """Return the CPU time that the program and its workers have used, not its servers."""
+        return sum(map(_cpu_seconds, [self.process.pid, *self.workers()]))
+
+    def workers(self) -> list[int]:
+        """Return the processes that serve beside each other, none if the program does alone."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [
+            int(pid)
+            for pid in children.split()
+            if b"\0worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 @contextlib.contextmanager
-def running(**settings: str) -> Iterator[Program]:
+def running(workers: int = 1, **settings: str) -> Iterator[Program]:
     """Start the program with embedded servers, wait until it is ready, stop it afterwards."""
     with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
         free.bind(("127.0.0.1", 0))
@@ -43,7 +56,11 @@ def running(**settings: str) -> Iterator[Program]:
         free.close()
         log = Path(folder) / "log"
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MAICIVY_")}
-        mine = {"MAICIVY_DATA_DIR": f"{folder}/data", "MAICIVY_PORT": str(port)}
+        mine = {
+            "MAICIVY_DATA_DIR": f"{folder}/data",
+            "MAICIVY_PORT": str(port),
+            "MAICIVY_WORKERS": str(workers),
+        }
         with log.open("w") as stream:
             process = subprocess.Popen(
                 [sys.executable, ROOT / "run.py"], env=kept | mine | settings, stderr=stream

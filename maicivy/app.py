@@ -21,6 +21,7 @@ from maicivy.ingest.writer import Writer
 from maicivy.metrics import Metrics
 from maicivy.periods import Clock, local_day, utc_now
 from maicivy.reports.source import Source
+from maicivy.shared import Seats, SharedSeats
 from maicivy.storage.addresses import AddressKeys
 from maicivy.storage.stores import Stores, open_stores
 from maicivy.web import keys, live, ops
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from maicivy.config import Config
+    from maicivy.shared import Member
 
 
 def create_app(
@@ -42,10 +44,12 @@ def create_app(
     redis_url: str,
     clock: Clock = utc_now,
     bounds: Bounds | None = None,
+    member: Member | None = None,
 ) -> web.Application:
     """Return the application; it connects when it starts.
 
-    `bounds` are those of connections, if they are not to be the configured ones.
+    `bounds` are those of connections, if they are not to be the configured ones. `member` says who
+    it is among the workers of one program.
     """
     app = web.Application(middlewares=MIDDLEWARES)
     app.on_response_prepare.append(guard)
@@ -53,8 +57,9 @@ def create_app(
     app[keys.CLOCK] = clock
     app[keys.PROXIES] = Proxies(config.trusted_proxies)
     app[keys.PARAMETERS] = QueryParameters.of(config.query_parameters)
-    app[keys.METRICS] = Metrics()
-    app[keys.LEDGER] = Ledger(app[keys.METRICS], clock())
+    app[keys.METRICS] = Metrics(member)
+    app[keys.LEDGER] = Ledger(app[keys.METRICS], member.since if member else clock())
+    app[keys.SEATS] = _seats(config, member)
     app[keys.DOOR] = Door(bounds or Bounds(config.max_connections), app[keys.METRICS])
     app[keys.SOCKETS] = set()
     app.add_routes(routes(config))
@@ -68,6 +73,8 @@ def create_app(
 
     app.cleanup_ctx.append(services)
     app.cleanup_ctx.append(background)
+    if member is not None:
+        app.cleanup_ctx.append(membership)
     if config.metrics_port is not None:
         app.cleanup_ctx.append(metrics_port)
     app.on_shutdown.append(stop_waiting)
@@ -75,11 +82,17 @@ def create_app(
     return app
 
 
+def _seats(config: Config, member: Member | None) -> Seats:
+    """Return the places of the live feed."""
+    limit = config.ws_max_connections
+    return Seats(limit) if member is None else SharedSeats(limit, member)
+
+
 async def _build(app: web.Application, stores: Stores) -> None:
     """Put together what stands on the stores."""
     config, clock, metrics = app[keys.CONFIG], app[keys.CLOCK], app[keys.METRICS]
     source = Source(stores.postgres, stores.realtime, clock, config.timezone)
-    hub = Hub(source, metrics, config.ws_max_connections)
+    hub = Hub(source, metrics, app[keys.SEATS])
     keyring = Keyring(stores.secret)
     app[keys.STORES] = stores
     app[keys.POSTGRES] = stores.postgres
@@ -87,7 +100,7 @@ async def _build(app: web.Application, stores: Stores) -> None:
     app[keys.SOURCE] = source
     app[keys.HUB] = hub
     app[keys.KEYRING] = keyring
-    app[keys.IDENTIFIER] = Identifier(keyring)
+    app[keys.IDENTIFIER] = Identifier(keyring, config.workers)
     app[keys.ADDRESSES] = AddressKeys(stores.postgres)
     app[keys.LIMITER] = RateLimiter(stores.realtime, config.event_rate_limit)
     app[keys.SUPERVISOR] = Supervisor(metrics)
@@ -154,6 +167,14 @@ async def background(app: web.Application) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
+async def membership(app: web.Application) -> AsyncIterator[None]:
+    """Take the place of a worker that may have died, and tell what only it can tell of itself."""
+    app[keys.LEDGER].close_predecessor()
+    app[keys.SUPERVISOR].start("sampling", app[keys.METRICS].sample)
+    yield
+
+
+@contextlib.asynccontextmanager
 async def metrics_port(app: web.Application) -> AsyncIterator[None]:
     """Serve `/metrics` on a port of its own."""
     config = app[keys.CONFIG]
@@ -165,7 +186,8 @@ async def metrics_port(app: web.Application) -> AsyncIterator[None]:
     side.router.add_get("/metrics", ops.get_metrics)
     runner = Runner(side, app[keys.DOOR])
     await runner.setup()
-    await web.TCPSite(runner, config.host, config.metrics_port).start()
+    reuse_port = config.workers > 1 or None
+    await web.TCPSite(runner, config.host, config.metrics_port, reuse_port=reuse_port).start()
     try:
         yield
     finally:

@@ -168,6 +168,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("MAICIVY_HOST", str, "127.0.0.1", "address to listen on"),
     Setting("MAICIVY_PORT", _integer(1, MAX_PORT), 8080, "port to listen on"),
+    Setting("MAICIVY_WORKERS", _integer(1, 64), 1, "processes that serve the port (Linux)"),
     Setting("MAICIVY_DATA_DIR", _path, Path("data"), "folder of the embedded servers"),
     Setting("MAICIVY_SITE_DIR", _directory, None, "folder of static pages to serve and track"),
     Setting(
@@ -253,6 +254,7 @@ class Config:
     redis_url: str | None = dataclasses.field(default=None, repr=False)
     host: str = "127.0.0.1"
     port: int = 8080
+    workers: int = 1
     data_dir: Path = Path("data")
     site_dir: Path | None = None
     content_security_policy: str = CONTENT_SECURITY_POLICY

@@ -7,26 +7,32 @@ A label value that comes from outside passes through a `BoundedLabel` first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
-from maicivy import __version__
+from maicivy import __version__, exposition
+from maicivy.labels import OTHER, BoundedLabel, SharedLabel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Literal
 
-MAX_LABEL_VALUES = 100
-OTHER = "other"
+    from maicivy.shared import Member
+
+    # How the values of several workers make one; those of the dead leave with them if it is live.
+    Way = Literal["livesum", "livemin", "mostrecent", "max", "sum"]
 
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STORAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 BATCH_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 CLEANUP_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 1800)
+
+SAMPLE_SECONDS = 1.0
 
 # `_created` series are no metric of ours; the library has one switch for the whole process.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -39,23 +45,6 @@ def _count_tasks() -> float:
         return 0
 
 
-class BoundedLabel:
-    """Lets the first `limit` values that it sees through; every later one becomes `other`."""
-
-    def __init__(self, limit: int = MAX_LABEL_VALUES) -> None:
-        self._seen: set[str] = set()
-        self._limit = limit
-
-    def __call__(self, value: str) -> str:
-        """Return `value` or `other`."""
-        if value in self._seen:
-            return value
-        if len(self._seen) >= self._limit:
-            return OTHER
-        self._seen.add(value)
-        return value
-
-
 class _Registrar:
     """Makes metrics whose names begin with `maicivy_`, in one registry."""
 
@@ -65,29 +54,55 @@ class _Registrar:
     def counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"maicivy_{name}", text, labels, registry=self._registry)
 
-    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"maicivy_{name}", text, labels, registry=self._registry)
+    def gauge(self, name: str, text: str, *labels: str, way: Way) -> Gauge:
+        return Gauge(
+            f"maicivy_{name}", text, labels, registry=self._registry, multiprocess_mode=way
+        )
 
     def histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(f"maicivy_{name}", text, labels, buckets=buckets, registry=self._registry)
 
 
 class Metrics:
-    """The metrics of one application, in a registry of their own."""
+    """The metrics of one application, in a registry of their own.
 
-    def __init__(self) -> None:
+    Those of a worker are kept in files, from which each worker tells the sum of all.
+    """
+
+    def __init__(self, member: Member | None = None) -> None:
         self.registry = prometheus_client.CollectorRegistry()
-        prometheus_client.ProcessCollector(registry=self.registry)
-        prometheus_client.PlatformCollector(registry=self.registry)
-        prometheus_client.GCCollector(registry=self.registry)
-        self.event_types = BoundedLabel()
-        self.paths = BoundedLabel()
-        self.themes = BoundedLabel()
+        self._member = member
+        if member is None:
+            prometheus_client.ProcessCollector(registry=self.registry)
+            prometheus_client.PlatformCollector(registry=self.registry)
+            prometheus_client.GCCollector(registry=self.registry)
+        else:
+            exposition.write_into(member.folder, member.slot)
+        self.event_types = self._label("event_types")
+        self.paths = self._label("paths")
+        self.themes = self._label("themes")
         new = _Registrar(self.registry)
         self._visitor_metrics(new)
         self._answer_metrics(new)
         self._ingest_metrics(new)
         self._operation_metrics(new)
+        if member is not None:
+            self._join(member)
+
+    def _label(self, name: str) -> BoundedLabel:
+        member = self._member
+        return BoundedLabel() if member is None else SharedLabel(member.folder / f"{name}.labels")
+
+    def _join(self, member: Member) -> None:
+        """Make what only workers need."""
+        self._files = exposition.Files(member.folder)
+        self._families = list(self.registry.collect())
+        self.worker_restarts.inc(member.deaths)
+        # The views of themes are the same everywhere, those that are counted together are not.
+        apart = _Registrar(prometheus_client.CollectorRegistry())
+        self._other_themes = apart.gauge(
+            "cv_theme_views", "Views of each CV theme.", "theme", way="sum"
+        )
 
     def _visitor_metrics(self, new: _Registrar) -> None:
         """Make the contract's metrics of what visitors do."""
@@ -96,17 +111,25 @@ class Metrics:
         self.events = new.counter("events_total", "Events stored, by type.", "event_type")
         self.page_views = new.counter("page_views_total", "Page views stored, by path.", "path")
         self.current_visitors = new.gauge(
-            "current_visitors", "Visitors active in the last 5 minutes."
+            "current_visitors", "Visitors active in the last 5 minutes.", way="mostrecent"
         )
         self.conversion_rate = new.gauge(
-            "conversion_rate", "Letters generated today per unique visitor of today."
+            "conversion_rate",
+            "Letters generated today per unique visitor of today.",
+            way="mostrecent",
         )
-        self.theme_views = new.gauge("cv_theme_views", "Views of each CV theme.", "theme")
+        # The library forbids to add to a gauge of the first way, even when it is alone.
+        self.theme_views = self._other_themes = new.gauge(
+            "cv_theme_views",
+            "Views of each CV theme.",
+            "theme",
+            way="mostrecent" if self._member else "sum",
+        )
 
     def _answer_metrics(self, new: _Registrar) -> None:
         """Make the contract's metrics of how the program answers."""
         self.websocket_connections = new.gauge(
-            "websocket_connections", "WebSocket clients connected now."
+            "websocket_connections", "WebSocket clients connected now.", way="livesum"
         )
         self.request_duration = new.histogram(
             "analytics_request_duration_seconds",
@@ -138,7 +161,9 @@ class Metrics:
         self.events_dropped = new.counter(
             "events_dropped_total", "Events not stored, by reason.", "reason"
         )
-        self.queue_depth = new.gauge("ingest_queue_depth", "Events that wait for a commit.")
+        self.queue_depth = new.gauge(
+            "ingest_queue_depth", "Events that wait for a commit.", way="livesum"
+        )
         self.batch_size = new.histogram("ingest_batch_size", "Events in one commit.", BATCH_BUCKETS)
         self.flush_duration = new.histogram(
             "ingest_flush_duration_seconds",
@@ -148,9 +173,11 @@ class Metrics:
 
     def _operation_metrics(self, new: _Registrar) -> None:
         """Make the operator's metrics of the servers, the tasks and the build."""
-        self.database_up = new.gauge("database_up", "1 while PostgreSQL takes events, else 0.")
+        self.database_up = new.gauge(
+            "database_up", "1 while PostgreSQL takes events, else 0.", way="livemin"
+        )
         self.database_up.set(1)
-        self.redis_up = new.gauge("redis_up", "1 while Redis answers, else 0.")
+        self.redis_up = new.gauge("redis_up", "1 while Redis answers, else 0.", way="livemin")
         self.redis_refills = new.counter(
             "redis_refills_total", "Times that Redis was filled again from PostgreSQL."
         )
@@ -162,7 +189,9 @@ class Metrics:
             "Background tasks that failed and were started again.",
             "task",
         )
-        self.http_connections = new.gauge("http_connections", "HTTP connections open now.")
+        self.http_connections = new.gauge(
+            "http_connections", "HTTP connections open now.", way="livesum"
+        )
         self.connections_cut = new.counter(
             "http_connections_cut_total",
             "HTTP connections cut by the program, by reason.",
@@ -178,11 +207,20 @@ class Metrics:
         self.cleanup_rows = new.counter(
             "cleanup_rows_total", "Rows that cleanup deleted, by table.", "table"
         )
-        new.gauge("event_loop_tasks", "Tasks of the event loop that have not ended.").set_function(
-            _count_tasks
+        self.worker_restarts = new.counter(
+            "worker_restarts_total", "Workers that died and were started again."
         )
+        self._tasks = new.gauge(
+            "event_loop_tasks", "Tasks of the event loop that have not ended.", way="livesum"
+        )
+        if self._member is None:
+            self._tasks.set_function(_count_tasks)
         build = new.gauge(
-            "build_info", "Always 1; the labels name the versions that run.", "version", "python"
+            "build_info",
+            "Always 1; the labels name the versions that run.",
+            "version",
+            "python",
+            way="max",
         )
         build.labels(__version__, platform.python_version()).set(1)
 
@@ -197,19 +235,44 @@ class Metrics:
     def count_theme_view(self, theme: str) -> None:
         """Count a view of a theme that has no label of its own, under `other`."""
         if self.themes(theme) == OTHER:
-            self.theme_views.labels(OTHER).inc()
+            self._other_themes.labels(OTHER).inc()
 
     def set_theme_views(self, theme: str, views: int) -> None:
         """Show the views of a theme that has a label of its own."""
         if self.themes(theme) != OTHER:
             self.theme_views.labels(theme).set(views)
 
+    async def sample(self) -> None:
+        """Note what a worker cannot be asked for by another one, every second, for good."""
+        while True:
+            self._tasks.set(_count_tasks())
+            await asyncio.sleep(SAMPLE_SECONDS)
+
     def exposition(self) -> tuple[bytes, str]:
         """Return the scrape's body and its content type."""
-        body = prometheus_client.generate_latest(self.registry)
+        if self._member is None:
+            body = prometheus_client.generate_latest(self.registry)
+        else:
+            body = exposition.render(self._families, self._files.read())
         return body, prometheus_client.CONTENT_TYPE_LATEST
 
-    @contextmanager
+    def counted(self, counter: Counter, *, own: bool = False) -> dict[str, int]:
+        """Return what `counter` counted in all workers, by the value of its label, "" without one.
+
+        With `own` it is what was counted in this worker's slot, by its predecessors too.
+        """
+        if self._member is None:
+            [family] = counter.collect()
+            return {"".join(sample.labels.values()): int(sample.value) for sample in family.samples}
+        slot, [family] = self._member.slot if own else "*", counter.describe()
+        values = self._files.read(f"counter_{slot}.db")
+        return {
+            "".join(sample.label_values): int(value)
+            for sample, value in zip(map(exposition.parsed, values), values.values(), strict=True)
+            if sample.family == family.name
+        }
+
+    @contextlib.contextmanager
     def time_redis(self, operation: str) -> Iterator[None]:
         """Observe how long the Redis operation in the block takes, failed ones included."""
         started = time.perf_counter()
@@ -218,7 +281,7 @@ class Metrics:
         finally:
             self.redis_duration.labels(operation).observe(time.perf_counter() - started)
 
-    @contextmanager
+    @contextlib.contextmanager
     def time_query(self, query_type: str) -> Iterator[None]:
         """Observe how long the PostgreSQL statement in the block takes, failed ones included."""
         started = time.perf_counter()

@@ -76,7 +76,7 @@ class Cleanup:
         while True:
             try:
                 await self._wait_until_due()
-                if await self.run_once() is None:
+                if await self.run_once(when_due=True) is None:
                     await asyncio.sleep(LONGEST_NAP_SECONDS)
             except StorageUnavailable as error:
                 log.warning("cleanup postponed", extra=fields(error=str(error)))
@@ -85,18 +85,24 @@ class Cleanup:
     async def _wait_until_due(self) -> None:
         """Sleep until a run is due by the wall clock, in naps, so that a changed clock is seen."""
         while True:
-            now = self._clock()
-            last = await self._postgres.fetch_value("last_cleanup")
-            if last is None or last < last_run_due(now, self._zone):
+            if await self._due():
                 return
+            now = self._clock()
             nap = (next_run_at(now, self._zone) - now).total_seconds()
             await asyncio.sleep(min(nap, LONGEST_NAP_SECONDS))
 
-    async def run_once(self, progress: Callable[[str], None] | None = None) -> Removed | None:
+    async def _due(self) -> bool:
+        last = await self._postgres.fetch_value("last_cleanup")
+        return last is None or bool(last < last_run_due(self._clock(), self._zone))
+
+    async def run_once(
+        self, progress: Callable[[str], None] | None = None, *, when_due: bool = False
+    ) -> Removed | None:
         """Clean up now; returns None when another instance is at it.
 
-        Raises `StorageUnavailable` when it could not finish; what was removed stays removed, and
-        the next run goes on from there.
+        With `when_due` also when another one was, between the caller's look and the lock. Raises
+        `StorageUnavailable` when it could not finish; what was removed stays removed, and the next
+        run goes on from there.
         """
         async with self._postgres.reading() as lock:
             [row] = await self._postgres.run(lock, "lock_cleanup")
@@ -104,6 +110,8 @@ class Cleanup:
                 log.info("cleanup runs elsewhere")
                 return None
             try:
+                if when_due and not await self._due():
+                    return None
                 return await self._logged(progress or (lambda _: None))
             finally:
                 await self._unlock(lock)

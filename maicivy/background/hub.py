@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from maicivy.metrics import Metrics
     from maicivy.reports.source import Source
+    from maicivy.shared import Seats
     from maicivy.storage.pubsub import RedisClient
     from maicivy.storage.realtime import Snapshot
 
@@ -83,12 +84,12 @@ class Hub:
         self,
         source: Source,
         metrics: Metrics,
-        max_connections: int,
+        seats: Seats,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._source = source
         self._metrics = metrics
-        self._max_connections = max_connections
+        self._seats = seats
         self._heartbeat_seconds = heartbeat_seconds
         self._clients: set[Client] = set()
         self.subscribed = asyncio.Event()
@@ -98,9 +99,9 @@ class Hub:
 
         `abort` must close the client's connection without waiting.
         """
-        if len(self._clients) >= self._max_connections:
+        if not self._seats.take():
             raise Unavailable(
-                f"All {self._max_connections} WebSocket connections are taken; try again later.",
+                f"All {self._seats.limit} WebSocket connections are taken; try again later.",
                 code="too_many_connections",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
@@ -114,6 +115,7 @@ class Hub:
         """Give the client's place back."""
         if client in self._clients:
             self._clients.discard(client)
+            self._seats.give_back()
             self._count_clients()
             log.info("WebSocket client disconnected", extra=fields(clients=len(self._clients)))
 
@@ -169,6 +171,8 @@ class Hub:
 
     async def close(self) -> None:
         """Forget every client."""
+        for _ in self._clients:
+            self._seats.give_back()
         self._clients.clear()
         self._count_clients()
 

@@ -29,11 +29,12 @@ PARTIAL = ".partial-"
 CREATION_PATIENCE_SECONDS = 120.0
 BUILTIN_LOCALES_SINCE = 17
 
+CONNECTIONS = 60
+
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
     "unix_socket_permissions": "0700",
-    "max_connections": "60",
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",
     # What was acknowledged is on disk.
@@ -71,6 +72,7 @@ class Postgres(Server):
     title = "PostgreSQL"
     # A fast shutdown; SIGTERM would wait for clients to leave.
     stop_signal = signal.SIGINT
+    connections = CONNECTIONS
 
     @classmethod
     def prepare(cls, folder: DataFolder) -> Postgres:
@@ -92,7 +94,11 @@ class Postgres(Server):
     def command(self) -> Sequence[str]:
         """Return the server itself, not pg_ctl, which would stand between it and our death."""
         quoted = str(self.folder.sockets).replace('"', '""')
-        settings = {**SETTINGS, "unix_socket_directories": f'"{quoted}"'}
+        settings = {
+            **SETTINGS,
+            "unix_socket_directories": f'"{quoted}"',
+            "max_connections": str(self.connections),
+        }
         options = [part for name in settings for part in ("-c", f"{name}={settings[name]}")]
         return [
             str(self.program.binary),

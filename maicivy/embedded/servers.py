@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from maicivy.embedded import process
 from maicivy.embedded.folder import SERVERS_FILE, DataFolder, absolute, read_servers
 from maicivy.embedded.lock import FolderInUse
-from maicivy.embedded.postgres import Postgres
+from maicivy.embedded.postgres import CONNECTIONS, Postgres
 from maicivy.embedded.redis import Redis
 from maicivy.embedded.server import READY_PATIENCE_SECONDS, Server, stop_all
 from maicivy.errors import EmbeddedError
@@ -76,8 +76,12 @@ class EmbeddedServers:
         self.stop()
 
 
-def start(data_dir: Path, *, postgres: bool = True, redis: bool = True) -> EmbeddedServers:
+def start(
+    data_dir: Path, *, postgres: bool = True, redis: bool = True, connections: int = CONNECTIONS
+) -> EmbeddedServers:
     """Start the servers asked for in `data_dir` and wait until they answer.
+
+    PostgreSQL takes so many `connections`.
 
     Call it from the main thread. Raises `EmbeddedError` with one sentence for the operator when
     the folder is in use or unusable, or when a server is missing or does not start.
@@ -88,6 +92,8 @@ def start(data_dir: Path, *, postgres: bool = True, redis: bool = True) -> Embed
         # Redis comes up while PostgreSQL's data are being created.
         for kind in [Redis] * redis + [Postgres] * postgres:
             server = kind.prepare(folder)
+            if isinstance(server, Postgres):
+                server.connections = connections
             servers.append(server)
             server.start()
         _wait_until_ready(servers)

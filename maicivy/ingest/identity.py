@@ -68,9 +68,10 @@ class Identifier:
     row, but not beyond their day.
     """
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, workers: int = 1) -> None:
         self._keyring = keyring
-        self._random_tokens = SlidingLog(RANDOM_TOKENS_PER_MINUTE)
+        # a share for each worker, so that together they keep the limit
+        self._random_tokens = SlidingLog(max(1, RANDOM_TOKENS_PER_MINUTE // workers))
         self._known = lru_cache(REMEMBERED)(self._know)
         self.limiter_id = lru_cache(REMEMBERED)(limiter_id)
         self._day: dt.date | None = None

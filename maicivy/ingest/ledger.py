@@ -1,18 +1,17 @@
-"""The ledger of this process: what came in, and what became of each of it.
+"""The ledger of the program: what came in, and what became of each of it.
 
 received = stored + duplicate + bot + opted out + rate limited + invalid + refused + pending.
-Whoever ends an event's way enters it here, once; the metrics are told at the same time.
+Whoever ends an event's way enters it here, once. The metrics keep the sums, those of all workers.
 """
 
 from __future__ import annotations
 
-import collections
 import enum
 from typing import TYPE_CHECKING, Any
 
 from maicivy.errors import RateLimited, StorageUnavailable
 from maicivy.ingest.event import path_of
-from maicivy.metrics import OTHER
+from maicivy.labels import OTHER
 from maicivy.periods import format_instant
 
 if TYPE_CHECKING:
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from prometheus_client import Counter
 
     from maicivy.ingest.event import Event
-    from maicivy.metrics import BoundedLabel, Metrics
+    from maicivy.labels import BoundedLabel
+    from maicivy.metrics import Metrics
 
 
 class DropReason(enum.StrEnum):
@@ -35,9 +35,15 @@ class DropReason(enum.StrEnum):
     QUEUE_FULL = "queue_full"
     UNAVAILABLE = "database_unavailable"
     REFUSED = "refused_by_database"
+    WORKER_DIED = "worker_died"
 
 
-_REFUSALS = (DropReason.QUEUE_FULL, DropReason.UNAVAILABLE, DropReason.REFUSED)
+_REFUSALS = (
+    DropReason.QUEUE_FULL,
+    DropReason.UNAVAILABLE,
+    DropReason.REFUSED,
+    DropReason.WORKER_DIED,
+)
 
 
 class Ledger:
@@ -46,21 +52,16 @@ class Ledger:
     def __init__(self, metrics: Metrics, since: dt.datetime) -> None:
         self._metrics = metrics
         self._since = since
-        self._received = 0
-        self._stored = 0
-        self._dropped: collections.Counter[DropReason] = collections.Counter()
         # The metrics of the values that have labels of their own, which are bounded.
         self._of_type: dict[str, Counter] = {}
         self._of_path: dict[str, Counter] = {}
 
     def receive(self) -> None:
         """Enter an event that came in, whatever it is."""
-        self._received += 1
         self._metrics.events_received.inc()
 
     def store(self, event: Event) -> None:
         """Enter that `event` is a row."""
-        self._stored += 1
         metrics, kind = self._metrics, event.event_type
         counter = self._of_type.get(kind)
         (counter or _child(self._of_type, metrics.events, metrics.event_types, kind)).inc()
@@ -75,7 +76,6 @@ class Ledger:
 
     def drop(self, reason: DropReason) -> None:
         """Enter that an event ends without being stored."""
-        self._dropped[reason] += 1
         self._metrics.events_dropped.labels(reason).inc()
 
     def refuse(self, error: BaseException) -> None:
@@ -89,21 +89,38 @@ class Ledger:
 
     def summary(self) -> dict[str, Any]:
         """Return the sums by outcome; `pending` are those whose way has not ended yet."""
-        dropped = self._dropped
-        ended = self._stored + dropped.total()
+        received, stored, counts = self._sums()
+        dropped = {reason: counts.get(reason.value, 0) for reason in DropReason}
         return {
             "since": format_instant(self._since),
-            "received": self._received,
-            "stored": self._stored,
+            "received": received,
+            "stored": stored,
             "duplicate": dropped[DropReason.DUPLICATE],
             "bot": dropped[DropReason.BOT],
             "opted_out": dropped[DropReason.OPT_OUT],
             "rate_limited": dropped[DropReason.RATE_LIMITED],
             "invalid": dropped[DropReason.INVALID],
             "refused": sum(dropped[reason] for reason in _REFUSALS),
-            "pending": self._received - ended,
+            "pending": received - stored - sum(dropped.values()),
             "refused_by_reason": {reason.value: dropped[reason] for reason in _REFUSALS},
         }
+
+    def close_predecessor(self) -> None:
+        """Enter what a worker of this slot had under way when it died; it may be stored."""
+        received, stored, dropped = self._sums(own=True)
+        for _ in range(received - stored - sum(dropped.values())):
+            self.drop(DropReason.WORKER_DIED)
+
+    def _sums(self, *, own: bool = False) -> tuple[int, int, dict[str, int]]:
+        """Return what was received, what was stored, and what was dropped by reason.
+
+        What came in is read last: other workers go on meanwhile, and no event ends before.
+        """
+        metrics = self._metrics
+        stored = sum(metrics.counted(metrics.events, own=own).values())
+        dropped = metrics.counted(metrics.events_dropped, own=own)
+        received = sum(metrics.counted(metrics.events_received, own=own).values())
+        return received, stored, dropped
 
 
 def _child(kept: dict[str, Counter], metric: Counter, label: BoundedLabel, value: str) -> Counter:

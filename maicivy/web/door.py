@@ -289,21 +289,5 @@ def fitting_connections(wanted: int) -> int:
     return max(1, min(wanted, soft - RESERVED_DESCRIPTORS))
 
 
-async def serve(
-    runner: Runner, host: str, port: int, signals: tuple[int, ...], ready: Callable[[], None]
-) -> None:
-    """Serve until one of `signals` comes; the next one does not wait for requests under way."""
-    loop, serving = asyncio.get_running_loop(), asyncio.current_task()
-    for number in signals:
-        loop.add_signal_handler(number, cast("asyncio.Task[None]", serving).cancel)
-    try:
-        await runner.setup()
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-        ready()
-        await loop.create_future()
-    finally:
-        await runner.cleanup()
-
-
 def _now() -> float:
     return asyncio.get_running_loop().time()

@@ -19,6 +19,7 @@ from maicivy.ingest.visitor import Keyring
 from maicivy.ingest.writer import Writer
 from maicivy.metrics import Metrics
 from maicivy.reports.source import Source
+from maicivy.shared import Seats
 from maicivy.storage.addresses import AddressKeys
 from maicivy.storage.postgres import Postgres
 from maicivy.storage.realtime import Realtime
@@ -34,6 +35,7 @@ CLOCK: web.AppKey[Clock] = web.AppKey("CLOCK")
 PROXIES = web.AppKey("PROXIES", Proxies)
 PARAMETERS = web.AppKey("PARAMETERS", QueryParameters)
 METRICS = web.AppKey("METRICS", Metrics)
+SEATS = web.AppKey("SEATS", Seats)
 LEDGER = web.AppKey("LEDGER", Ledger)
 SUPERVISOR = web.AppKey("SUPERVISOR", Supervisor)
 STORES = web.AppKey("STORES", Stores)

@@ -194,7 +194,7 @@ NOT_TRACKED = object_of(
     reason={"enum": [DropReason.OPT_OUT.value, DropReason.BOT.value]},
 )
 LEDGER = object_of(
-    since={"type": "string", "format": "date-time", "description": "When this process began."},
+    since={"type": "string", "format": "date-time", "description": "When this program began."},
     received=COUNT,
     stored=COUNT,
     duplicate=COUNT | {"description": "Sent again with the same `event_id`."},
@@ -205,7 +205,10 @@ LEDGER = object_of(
     refused=COUNT | {"description": "The queue was full or the database did not take it."},
     pending=COUNT | {"description": "Not decided yet."},
     refused_by_reason=object_of(
-        queue_full=COUNT, database_unavailable=COUNT, refused_by_database=COUNT
+        queue_full=COUNT,
+        database_unavailable=COUNT,
+        refused_by_database=COUNT,
+        worker_died=COUNT | {"description": "Under way when it died; may be stored."},
     ),
 )
 HEALTH = object_of(status={"const": "ok"}, services=object_of(api={"const": "up"}))

@@ -222,3 +222,13 @@ async def test_a_redis_that_is_away_does_not_stop_the_cleanup(
     removed = await bench.cleanup.run_once()
     assert removed is not None
     assert removed.partitions == 1
+
+
+async def test_who_comes_when_another_has_just_finished_leaves_it_at_that(
+    bench: Bench, database: Database
+) -> None:
+    assert await bench.cleanup.run_once(when_due=True) is not None
+    assert await bench.cleanup.run_once(when_due=True) is None
+    assert await database.fetchval("SELECT count(*) FROM cleanup_runs") == 1
+    bench.clock.advance(days=1)
+    assert await bench.cleanup.run_once(when_due=True) is not None

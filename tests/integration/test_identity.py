@@ -110,6 +110,15 @@ async def test_dropping_cookies_does_not_make_a_crowd(client: Client, database: 
     assert await database.fetchval(VISITORS) == 31  # 30 random ones, then one for the day
 
 
+async def test_workers_share_the_number_of_random_visitors(
+    make_client: ClientFactory, database: Database
+) -> None:
+    client = await make_client(workers=3)
+    for _ in range(15):
+        await post(client, Sec_Fetch_Site="same-origin")
+    assert await database.fetchval(VISITORS) == 11  # 10 of the 30, then one for the day
+
+
 async def test_two_instances_agree_and_a_secret_of_ones_own_is_used(
     make_client: ClientFactory, database: Database
 ) -> None:

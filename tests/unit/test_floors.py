@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [ROOT / "run.py", *sorted((ROOT / "maicivy").rglob("*.py"))]
 
-GROUND = frozenset({"config", "errors", "jsontext", "loop", "metrics", "periods", "logs"})
+GROUND = frozenset(
+    {"config", "errors", "exposition", "jsontext", "labels", "logs",
+     "loop", "metrics", "periods", "shared"}
+)  # fmt: skip
 FLOORS = (
     GROUND,
     frozenset({"storage"}),
     frozenset({"ingest", "reports"}),
     frozenset({"background"}),
     frozenset({"web"}),
-    frozenset({"app", "embedded", "run"}),
+    frozenset({"app", "embedded", "run", "serving", "workers"}),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -32,7 +35,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 KNOWN_BY = {
     "asyncpg": {"storage", "run"},
     "redis": {"storage", "run"},
-    "aiohttp": {"web", "app", "run"},
+    "aiohttp": {"web", "app", "run", "serving"},
 }
 
 

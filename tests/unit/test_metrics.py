@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from maicivy.metrics import OTHER, BoundedLabel, Metrics
+from maicivy.labels import OTHER, BoundedLabel
+from maicivy.metrics import Metrics
 
 
 def test_the_first_hundred_values_keep_their_names() -> None:
