@@ -18,15 +18,23 @@ class Deadlines:
         self._error = error
         self._waiting: collections.deque[tuple[float, asyncio.Future[Any]]] = collections.deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def watch(self, future: asyncio.Future[Any]) -> None:
-        """Fail `future` in time; those that are done meanwhile are forgotten."""
-        loop, waiting = asyncio.get_running_loop(), self._waiting
+    def future(self) -> asyncio.Future[Any]:
+        """Return a future that fails in time; those that are done meanwhile are forgotten."""
+        loop, waiting = self._loop or self._running(), self._waiting
         while waiting and waiting[0][1].done():
             waiting.popleft()
+        future: asyncio.Future[Any] = loop.create_future()
         waiting.append((loop.time() + self._seconds, future))
         if self._timer is None:
             self._timer = loop.call_later(self._seconds, self._expire)
+        return future
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        # asking for it costs a system call
+        self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def _expire(self) -> None:
         loop, waiting = asyncio.get_running_loop(), self._waiting

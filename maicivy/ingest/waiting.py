@@ -41,35 +41,68 @@ class Group:
 
 
 class Waiting:
-    """One event in the queue; `ended` says that its way is over and entered in the ledger."""
+    """One event in the queue, for which nobody waits; `ended` says that it is in the ledger."""
 
-    __slots__ = ("_group", "_index", "ended", "event", "is_last")
+    __slots__ = ("ended", "event")
 
-    def __init__(
-        self, event: Event, group: Group | None = None, index: int = 0, *, is_last: bool = True
-    ) -> None:
+    is_last = True
+
+    def __init__(self, event: Event) -> None:
         self.event = event
-        self.is_last = is_last
         self.ended = False
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell whoever waits what became of it."""
+
+    def fail(self, error: Unavailable) -> None:
+        """Tell whoever waits that it could not be stored."""
+
+
+class Lone(Waiting):
+    """An event that came alone, and the future of whoever waits for it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, event: Event, future: asyncio.Future[Outcome]) -> None:
+        super().__init__(event)
+        self._future = future
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell whoever waits what became of it."""
+        if not self._future.done():
+            self._future.set_result(outcome)
+
+    def fail(self, error: Unavailable) -> None:
+        """Tell whoever waits that it could not be stored."""
+        if not self._future.done():
+            self._future.set_exception(error)
+
+
+class Grouped(Waiting):
+    """An event that came with others."""
+
+    __slots__ = ("_group", "_index", "is_last")
+
+    def __init__(self, event: Event, group: Group, index: int, *, is_last: bool) -> None:
+        super().__init__(event)
+        self.is_last = is_last
         self._group = group
         self._index = index
 
     def settle(self, outcome: Outcome) -> None:
         """Tell whoever waits what became of it."""
-        if self._group is not None:
-            self._group.settle(self._index, outcome)
+        self._group.settle(self._index, outcome)
 
     def fail(self, error: Unavailable) -> None:
         """Tell whoever waits that it could not be stored."""
-        if self._group is not None:
-            self._group.fail(error)
+        self._group.fail(error)
 
 
-def wait_for(events: Sequence[Event], future: asyncio.Future[list[Outcome]]) -> list[Waiting]:
+def grouped(events: Sequence[Event], future: asyncio.Future[list[Outcome]]) -> list[Grouped]:
     """Return `events` as a group that `future` is the answer to."""
     group, last = Group(len(events), future), len(events) - 1
     return [
-        Waiting(event, group, index, is_last=index == last) for index, event in enumerate(events)
+        Grouped(event, group, index, is_last=index == last) for index, event in enumerate(events)
     ]
 
 

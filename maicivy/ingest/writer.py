@@ -18,7 +18,7 @@ from maicivy.errors import ApiError, InvalidRequest, NotTried, StorageUnavailabl
 from maicivy.ingest.commit import Committer
 from maicivy.ingest.deadlines import Deadlines
 from maicivy.ingest.ledger import DropReason
-from maicivy.ingest.waiting import Waiting, in_doubt, unavailable, wait_for
+from maicivy.ingest.waiting import Lone, Waiting, grouped, in_doubt, unavailable
 from maicivy.logs import fields
 from maicivy.storage.postgres import CONTENT_REFUSED, describe_error
 
@@ -93,7 +93,10 @@ class Writer:
         False says that an event with the same `event_id` had been stored before. Raises
         `InvalidRequest` if PostgreSQL refuses it, and otherwise as `store_all`.
         """
-        [outcome] = await self.store_all([event])
+        self._check_open(1)
+        future: asyncio.Future[Outcome] = self._deadlines.future()
+        self._put([Lone(event, future)])
+        outcome = await future
         if isinstance(outcome, ApiError):
             raise outcome
         return outcome
@@ -107,9 +110,8 @@ class Writer:
         if not events:
             return []
         self._check_open(len(events))
-        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._put(wait_for(events, future))
-        self._deadlines.watch(future)
+        future: asyncio.Future[list[Outcome]] = self._deadlines.future()
+        self._put(grouped(events, future))
         return await future
 
     def offer(self, event: Event) -> None:
@@ -147,7 +149,7 @@ class Writer:
         for _ in range(count):
             self._ledger.drop(reason)
 
-    def _put(self, waiting: list[Waiting]) -> None:
+    def _put(self, waiting: Sequence[Waiting]) -> None:
         self._queue.extend(waiting)
         self._idle.clear()
         self._wake.set()
