@@ -41,14 +41,18 @@ class Group:
 
 
 class Waiting:
-    """One event in the queue, for which nobody waits; `ended` says that it is in the ledger."""
+    """One event in the queue, for which nobody waits.
 
-    __slots__ = ("ended", "event")
+    `committed` says that it is durable, `ended` that its way is over and entered in the ledger.
+    """
+
+    __slots__ = ("committed", "ended", "event")
 
     is_last = True
 
     def __init__(self, event: Event) -> None:
         self.event = event
+        self.committed = False
         self.ended = False
 
     def settle(self, outcome: Outcome) -> None:

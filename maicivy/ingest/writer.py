@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from maicivy.errors import ApiError, InvalidRequest, NotTried, StorageUnavailable, Unavailable
 from maicivy.ingest.commit import Committer
 from maicivy.ingest.deadlines import Deadlines
+from maicivy.ingest.finisher import Finisher
 from maicivy.ingest.ledger import DropReason
 from maicivy.ingest.waiting import Lone, Waiting, grouped, in_doubt, unavailable
 from maicivy.logs import fields
@@ -25,7 +26,6 @@ from maicivy.storage.postgres import CONTENT_REFUSED, describe_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from maicivy.ingest.batch import Stored
     from maicivy.ingest.event import Event
     from maicivy.ingest.ledger import Ledger
     from maicivy.ingest.waiting import Outcome
@@ -45,7 +45,7 @@ PROBE_PAUSE_SECONDS = 0.25
 class Writer:
     """The one door to PostgreSQL for events; `run` is its task.
 
-    `deliver` gets the messages of a batch that could not be published through Redis.
+    `deliver` and `observe` are those of `Finisher`.
     """
 
     def __init__(
@@ -67,11 +67,16 @@ class Writer:
         self._realtime = realtime
         self._metrics = metrics
         self._ledger = ledger
-        self._clock = clock
+        self._finisher = Finisher(
+            realtime=realtime,
+            metrics=metrics,
+            ledger=ledger,
+            clock=clock,
+            deliver=deliver,
+            observe=observe,
+        )
         self._queue_size = queue_size
         self._batch_size = batch_size
-        self._deliver = deliver
-        self._observe = observe
         self._queue: collections.deque[Waiting] = collections.deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -79,8 +84,6 @@ class Writer:
         self._available = True
         self._closing = False
         self._deadlines = Deadlines(STORE_DEADLINE_SECONDS, in_doubt)
-        # The epoch that was expected before the batch under way was committed.
-        self._believed: bytes | None = None
 
     @property
     def available(self) -> bool:
@@ -125,9 +128,11 @@ class Writer:
         while True:
             while self._queue:
                 await self._flush(self._take())
-            self._idle.set()
-            await self._wake.wait()
-            self._wake.clear()
+            await self._finisher.wait()
+            if not self._queue:
+                self._idle.set()
+                await self._wake.wait()
+                self._wake.clear()
 
     async def close(self) -> None:
         """Refuse new events, wait up to 5 s for those that are queued, and refuse the rest."""
@@ -172,19 +177,23 @@ class Writer:
     async def _flush(self, batch: list[Waiting]) -> None:
         """Write one batch and answer everybody who waits for it, whatever happens."""
         started = time.perf_counter()
-        self._believed = self._realtime.epoch
+        believed = self._realtime.epoch
         try:
-            await self._write(batch)
+            await self._write(batch, believed)
         except StorageUnavailable as error:
             log.warning("PostgreSQL takes no events", extra=fields(error=str(error)))
             self._available = False
             self._metrics.database_up.set(0)
-            await self._wait_out(batch, is_doubtful=not isinstance(error, NotTried))
+            open_ones = [waiting for waiting in batch if not waiting.committed]
+            await self._wait_out(open_ones, believed, is_doubtful=not isinstance(error, NotTried))
         finally:
-            self._refuse([waiting for waiting in batch if not waiting.ended], in_doubt())
+            left = [one for one in batch if not one.committed and not one.ended]
+            self._refuse(left, in_doubt())
             self._metrics.flush_duration.observe(time.perf_counter() - started)
 
-    async def _wait_out(self, batch: list[Waiting], *, is_doubtful: bool) -> None:
+    async def _wait_out(
+        self, batch: list[Waiting], believed: bytes | None, *, is_doubtful: bool
+    ) -> None:
         """Answer everybody, and return when PostgreSQL takes events again."""
         gone = unavailable("The database is not available")
         open_ones = [waiting for waiting in batch if not waiting.ended]
@@ -194,88 +203,50 @@ class Writer:
         else:
             self._refuse(open_ones, gone)
         self._refuse(self._take_all(), gone)
-        await self._until_available(open_ones if is_doubtful else [])
+        await self._until_available(open_ones if is_doubtful else [], believed)
 
-    async def _write(self, batch: list[Waiting]) -> None:
+    async def _write(self, batch: list[Waiting], believed: bytes | None) -> None:
         """Store a batch; one that PostgreSQL refuses is halved until the culprit is alone."""
         try:
             stored = await self._committer.commit([waiting.event for waiting in batch])
         except CONTENT_REFUSED as error:
             if len(batch) > 1:
                 middle = len(batch) // 2
-                await self._write(batch[:middle])
-                await self._write(batch[middle:])
+                await self._write(batch[:middle], believed)
+                await self._write(batch[middle:], believed)
                 return
             log.exception("PostgreSQL refused an event", extra=fields(error=describe_error(error)))
-            self._end(batch[0], DropReason.REFUSED)
+            self._finisher.end(batch[0], DropReason.REFUSED)
             batch[0].settle(InvalidRequest("The event cannot be stored.", code="event_refused"))
             return
         self._metrics.batch_size.observe(len(batch))
-        await self._finish(batch, stored)
+        await self._finisher.hand_over(batch, stored, believed)
 
-    async def _finish(self, batch: list[Waiting], stored: Stored) -> None:
-        """Tell Redis, the ledger and those who wait what became of a batch."""
-        try:
-            if stored.events:
-                await self._refresh(stored)
-        finally:
-            ids = {event.id for event in stored.events}
-            for waiting in batch:
-                is_row = waiting.event.id in ids
-                self._end(waiting, None if is_row else DropReason.DUPLICATE)
-                waiting.settle(is_row)
-            self._metrics.visitors.inc(stored.new_visitors)
-            for theme, views in stored.totals.themes:
-                self._metrics.set_theme_views(theme, views)
-
-    async def _refresh(self, stored: Stored) -> None:
-        messages = [event.message() for event in stored.events]
-        try:
-            snapshot = await self._realtime.refresh(
-                stored.totals, messages, self._clock(), self._believed
-            )
-        except StorageUnavailable as error:
-            self._realtime.distrust()
-            if isinstance(error, NotTried):
-                self._deliver(messages)
-            return
-        if snapshot is not None:
-            self._observe(snapshot)
-
-    async def _until_available(self, doubtful: list[Waiting]) -> None:
+    async def _until_available(self, doubtful: list[Waiting], believed: bytes | None) -> None:
         """Ask PostgreSQL a few times a second until it answers; callers are refused meanwhile.
 
         Its first answer says what became of the batch whose commit was never confirmed.
         """
         while not self._closing:
             with contextlib.suppress(StorageUnavailable):
-                await self._settle(doubtful)
+                await self._settle(doubtful, believed)
                 break
             await asyncio.sleep(PROBE_PAUSE_SECONDS)
         self._available = True
         self._metrics.database_up.set(1)
         log.info("PostgreSQL takes events again")
 
-    async def _settle(self, doubtful: list[Waiting]) -> None:
+    async def _settle(self, doubtful: list[Waiting], believed: bytes | None) -> None:
         await self._postgres.write("ping")
         stored = await self._committer.look_up([waiting.event for waiting in doubtful])
         ids = {event.id for event in stored.events}
         for waiting in doubtful:
             if waiting.event.id not in ids:
-                self._end(waiting, DropReason.UNAVAILABLE)
-        await self._finish([w for w in doubtful if not w.ended], stored)
+                self._finisher.end(waiting, DropReason.UNAVAILABLE)
+        await self._finisher.wait()
+        await self._finisher.finish([one for one in doubtful if not one.ended], stored, believed)
 
     def _refuse(self, refused: list[Waiting], error: Unavailable) -> None:
         for waiting in refused:
-            self._end(waiting, DropReason.UNAVAILABLE)
+            self._finisher.end(waiting, DropReason.UNAVAILABLE)
             waiting.fail(error)
-
-    def _end(self, waiting: Waiting, reason: DropReason | None) -> None:
-        """Enter in the ledger that an event was stored, or why it was not."""
-        if waiting.ended:
-            return
-        waiting.ended = True
-        if reason is None:
-            self._ledger.store(waiting.event)
-        else:
-            self._ledger.drop(reason)
