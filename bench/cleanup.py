@@ -28,7 +28,7 @@ from maicivy.ingest.batch import batch_arguments
 from maicivy.ingest.event import Fields, make_event
 from maicivy.ingest.visitor import Visitor
 from maicivy.metrics import Metrics
-from maicivy.periods import ONE_DAY
+from maicivy.periods import Moment, ONE_DAY
 from maicivy.storage.packing import Packing
 from maicivy.storage.queries import load_queries
 from maicivy.storage.stores import Stores, open_stores
@@ -116,7 +116,7 @@ class Night:
         identity = str(uuid.uuid4())
         who = Visitor(identity, identity, "0" * 64, "Chrome", "Linux", "desktop", "fr")
         fields = Fields("page_view", data={"path": "/cv"}, page_url="/cv")
-        event = make_event(fields, who, self.clock(), Config().timezone)
+        event = make_event(fields, who, Moment.of(self.clock(), Config().timezone))
         await self.stores.postgres.write("insert_batch", *batch_arguments([event]))
 
     async def inserts_beside(self, work: Awaitable[Any]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import datetime as dt
 import enum
 from collections.abc import Callable
 from secrets import randbits
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -116,9 +116,20 @@ def format_instant(instant: dt.datetime) -> str:
     return f"{instant.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
-def whole_milliseconds(instant: dt.datetime) -> dt.datetime:
-    """Return `instant` without what is less than a millisecond."""
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+class Moment(NamedTuple):
+    """An instant of whole milliseconds, the local day that it belongs to, and how it is written."""
+
+    instant: dt.datetime
+    milliseconds: int
+    day: dt.date
+    text: str
+
+    @classmethod
+    def of(cls, instant: dt.datetime, zone: ZoneInfo) -> Moment:
+        """Return the millisecond of `instant` in `zone`."""
+        whole = instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+        milliseconds = int(whole.timestamp() * 1000 + 0.5)
+        return cls(whole, milliseconds, local_day(instant, zone), format_instant(instant))
 
 
 class EventIds:
@@ -134,10 +145,9 @@ class EventIds:
         self._count = randbits(12)
         self._tail = ""
 
-    def make(self, instant: dt.datetime) -> str:
-        """Return the next id, which says `instant`, as text."""
+    def make(self, milliseconds: int) -> str:
+        """Return the next id, which says so many milliseconds since 1970, as text."""
         self._count = count = (self._count + 1) & 0xFFF
-        milliseconds = int(instant.timestamp() * 1000 + 0.5) & 0xFFFF_FFFF_FFFF
         if milliseconds < self._milliseconds or not self._tail:
             random = f"{0b10 << 62 | randbits(62):016x}"
             self._tail = f"{random[:4]}-{random[4:]}"

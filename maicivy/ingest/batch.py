@@ -9,7 +9,6 @@ from maicivy.periods import Period
 from maicivy.storage.totals import Totals
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable, Sequence
 
     from maicivy.ingest.event import Event
@@ -65,8 +64,8 @@ def _event_row(event: Event) -> tuple[str | None, ...]:
         event.page_url,
         event.referrer,
         str(event.session_duration),
-        _milliseconds(event.created_at),
-        event.day.isoformat(),
+        str(event.moment.milliseconds),
+        event.moment.day.isoformat(),
         event.letter_type,
         event.theme,
         event.event_id,
@@ -75,9 +74,9 @@ def _event_row(event: Event) -> tuple[str | None, ...]:
 
 def _visitor_rows(events: Sequence[Event]) -> list[tuple[str | None, ...]]:
     """Return one row for each visitor: who they are now, their first and last event here."""
-    spans: dict[str, tuple[Visitor, dt.datetime, dt.datetime]] = {}
+    spans: dict[str, tuple[Visitor, int, int]] = {}
     for event in events:
-        who, instant = event.visitor, event.created_at
+        who, instant = event.visitor, event.moment.milliseconds
         span = spans.get(who.id)
         if span is None:
             spans[who.id] = who, instant, instant
@@ -91,15 +90,11 @@ def _visitor_rows(events: Sequence[Event]) -> list[tuple[str | None, ...]]:
             who.os,
             who.device,
             who.language or None,
-            _milliseconds(first),
-            _milliseconds(last),
+            str(first),
+            str(last),
         )
         for key, (who, first, last) in spans.items()
     ]
-
-
-def _milliseconds(instant: dt.datetime) -> str:
-    return f"{instant.timestamp() * 1000:.0f}"
 
 
 def read_reply(rows: Sequence[Record], events: Sequence[Event]) -> Stored:
@@ -114,8 +109,9 @@ def read_reply(rows: Sequence[Record], events: Sequence[Event]) -> Stored:
         else:
             stored.new_visitors, stored.new_events = row["a"], row["b"]
     for event in events:
-        visitor, instant = event.visitor.id, event.created_at.timestamp()
-        stored.totals.visitors_by_day.setdefault(event.day, set()).add(visitor)
+        visitor, moment = event.visitor.id, event.moment
+        instant = moment.milliseconds / 1000
+        stored.totals.visitors_by_day.setdefault(moment.day, set()).add(visitor)
         last = stored.totals.last_seen.get(visitor, instant)
         stored.totals.last_seen[visitor] = max(last, instant)
     return stored

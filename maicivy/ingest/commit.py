@@ -54,7 +54,7 @@ class Committer:
 
     async def look_up(self, events: Sequence[Event]) -> Stored:
         """Return what became of `events` whose commit was never confirmed, totals unknown."""
-        columns = [event.id for event in events], [event.created_at for event in events]
+        columns = [event.id for event in events], [event.moment.instant for event in events]
         rows = await self._postgres.write("select_stored", *columns)
         found = {str(row["id"]) for row in rows}
         if found:
@@ -63,7 +63,7 @@ class Committer:
 
     async def _insert(self, events: Sequence[Event]) -> list[Record]:
         await self._partitions.ensure(
-            {event.created_at.astimezone(dt.UTC).date() for event in events}
+            {event.moment.instant.astimezone(dt.UTC).date() for event in events}
         )
         return await self._postgres.write("insert_batch", *batch_arguments(events))
 

@@ -12,14 +12,12 @@ from maicivy.errors import InvalidRequest
 from maicivy.ingest.redact import redact_data, redact_url, redact_value
 from maicivy.ingest.urls import without_query
 from maicivy.jsontext import encode_text
-from maicivy.periods import EventIds, format_instant, local_day, whole_milliseconds
+from maicivy.periods import EventIds
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from zoneinfo import ZoneInfo
-
     from maicivy.ingest.urls import QueryParameters
     from maicivy.ingest.visitor import Visitor
+    from maicivy.periods import Moment
 
 MAX_URL_LENGTH = 500
 MAX_SESSION_DURATION = 2**31 - 1
@@ -67,8 +65,8 @@ class Fields(NamedTuple):
 class Event(NamedTuple):
     """One row of `analytics_events`, and what the rollups count it as.
 
-    `data` is JSON text; `day` is the local day of `created_at`; `event_id` is the client's own name
-    for it, if it gave one.
+    Ids are UUIDs as text; `data` is JSON text; `event_id` is the client's own name for it, if it
+    gave one. The one timestamp has whole milliseconds, as the id has.
     """
 
     id: str
@@ -78,8 +76,7 @@ class Event(NamedTuple):
     page_url: str | None
     referrer: str | None
     session_duration: int
-    created_at: dt.datetime
-    day: dt.date
+    moment: Moment
     letter_type: str | None
     theme: str | None
     event_id: str | None
@@ -88,7 +85,7 @@ class Event(NamedTuple):
         """Return the event as the live feed publishes it (JSON); event types need no escapes."""
         return (
             f'{{"type": "{self.event_type}", "visitor_id": "{self.visitor.public_id}", '
-            f'"timestamp": "{format_instant(self.created_at)}", '
+            f'"timestamp": "{self.moment.text}", '
             f'"page_url": {json_text(self.page_url or "")}, "data": {self.data or "{}"}}}'
         )
 
@@ -142,22 +139,18 @@ def stored_url(url: str, parameters: QueryParameters) -> str:
     return redact_url(parameters.clean(url))[:MAX_URL_LENGTH]
 
 
-def make_event(fields: Fields, visitor: Visitor, created_at: dt.datetime, zone: ZoneInfo) -> Event:
-    """Return the event that `visitor` caused at `created_at`, counted in `zone`.
-
-    Its one timestamp has whole milliseconds, as its id has.
-    """
-    data, created_at = fields.data, whole_milliseconds(created_at)
+def make_event(fields: Fields, visitor: Visitor, moment: Moment) -> Event:
+    """Return the event that `visitor` caused at `moment`."""
+    data = fields.data
     return Event(
-        id=_IDS.make(created_at),
+        id=_IDS.make(moment.milliseconds),
         visitor=visitor,
         event_type=fields.event_type,
         data=encode_text(data) if data is not None else None,
         page_url=fields.page_url,
         referrer=fields.referrer,
         session_duration=fields.session_duration,
-        created_at=created_at,
-        day=local_day(created_at, zone),
+        moment=moment,
         letter_type=fields.letter_type,
         theme=fields.theme,
         event_id=fields.event_id,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from maicivy.ingest.network import Address
+    from maicivy.periods import Moment
 
 RANDOM_TOKENS_PER_MINUTE = 30
 REMEMBERED = 8192
@@ -76,14 +77,13 @@ class Identifier:
         self.limiter_id = lru_cache(REMEMBERED)(limiter_id)
         self._day: dt.date | None = None
 
-    def identify(
-        self, request: ClientRequest, address_key: bytes, now: dt.datetime, today: dt.date
-    ) -> Identity:
-        """Return the visitor of `request`; `address_key` is that of `today`.
+    def identify(self, request: ClientRequest, address_key: bytes, moment: Moment) -> Identity:
+        """Return the visitor of `request`; `address_key` is that of the day.
 
         A client without a good cookie gets a new one, unless another site's page sent the
         request, whose cookies browsers do not keep.
         """
+        now, today = moment.instant, moment.day
         if today != self._day:
             self._day = today
             self._known.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -12,13 +13,11 @@ from maicivy.ingest.body import parse_object
 from maicivy.ingest.client import ClientKind
 from maicivy.ingest.event import check_fields, make_event
 from maicivy.ingest.ledger import DropReason
-from maicivy.periods import local_day
+from maicivy.periods import Moment
 from maicivy.web.client import check_origin, client_of
 from maicivy.web.rate import check_rate
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from aiohttp import web
 
     from maicivy.config import Config
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
 BODY_SECONDS = 10.0
 MAX_BODY_BYTES = 16 * 1024
+ZERO, MILLISECOND = dt.timedelta(0), dt.timedelta(milliseconds=1)
 
 _MEDIA_TYPES = frozenset({"", "application/json", "text/plain"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
@@ -43,8 +43,7 @@ class Sender(NamedTuple):
     """Who sends something now; `address_key` hides their address today."""
 
     client: ClientRequest
-    now: dt.datetime
-    today: dt.date
+    moment: Moment
     address_key: bytes
 
 
@@ -76,6 +75,7 @@ class Intake:
         self._identifier = identifier
         self._hosts = frozenset(urlsplit(origin).netloc for origin in config.allowed_origins)
         self._own_hosts = lru_cache(maxsize=256)(self._with_host)
+        self._moment: Moment | None = None
         self._bodies: set[asyncio.Timeout] = set()
 
     async def take(self, request: web.Request) -> tuple[Identity, bool] | DropReason:
@@ -98,12 +98,20 @@ class Intake:
         check_origin(request, self._allowed_origins)
         if client.opted_out:
             return DropReason.OPT_OUT
-        now = self._clock()
-        today = local_day(now, self._zone)
+        moment = self._now()
+        today = moment.day
         address_key = self._addresses.get(today) or await self._addresses.load(today)
-        sender = Sender(client, now, today, address_key)
+        sender = Sender(client, moment, address_key)
         await self.weigh(request, sender, 1)
         return sender
+
+    def _now(self) -> Moment:
+        """Return the current millisecond, which many events have in common."""
+        now, last = self._clock(), self._moment
+        if last is not None and ZERO <= now - last.instant < MILLISECOND:
+            return last
+        self._moment = Moment.of(now, self._zone)
+        return self._moment
 
     async def weigh(self, request: web.Request, sender: Sender, weight: int) -> None:
         """Take places in the rate limit; raises `RateLimited`."""
@@ -122,11 +130,11 @@ class Intake:
         client = sender.client
         if client.facts.kind is ClientKind.BOT:
             return DropReason.BOT
-        return self._identifier.identify(client, sender.address_key, sender.now, sender.today)
+        return self._identifier.identify(client, sender.address_key, sender.moment)
 
     def event(self, fields: Fields, identity: Identity, sender: Sender) -> Event:
         """Return the event, as it happens now."""
-        return make_event(fields, identity.visitor, sender.now, self._zone)
+        return make_event(fields, identity.visitor, sender.moment)
 
     async def read_body(self, request: web.Request, most: int) -> bytes:
         """Return a body of at most `most` bytes, whole within 10 s."""

@@ -15,7 +15,7 @@ from maicivy.ingest.client import ClientKind
 from maicivy.ingest.event import make_event, page_view
 from maicivy.ingest.ledger import DropReason
 from maicivy.logs import fields
-from maicivy.periods import local_day
+from maicivy.periods import Moment
 from maicivy.web.answers import error_response, put_standard_headers
 from maicivy.web.client import allowed_origin, check_host, client_of, is_https, session_cookie
 from maicivy.web.files import file_response, find_file
@@ -216,14 +216,13 @@ def _page_view(request: web.Request) -> tuple[Event, Identity] | DropReason:
         return DropReason.OPT_OUT
     if client.facts.kind is not ClientKind.PERSON:
         return DropReason.BOT
-    now, zone = app[CLOCK](), app[CONFIG].timezone
-    today = local_day(now, zone)
-    address_key = app[ADDRESSES].get(today)
+    moment = Moment.of(app[CLOCK](), app[CONFIG].timezone)
+    address_key = app[ADDRESSES].get(moment.day)
     if address_key is None:
         return DropReason.UNAVAILABLE
-    identity = app[IDENTIFIER].identify(client, address_key, now, today)
+    identity = app[IDENTIFIER].identify(client, address_key, moment)
     view = page_view(request.path_qs, app[PARAMETERS], request.headers.get("Referer"))
-    return make_event(view, identity.visitor, now, zone), identity
+    return make_event(view, identity.visitor, moment), identity
 
 
 def _method(request: web.Request) -> str:

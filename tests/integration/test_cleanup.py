@@ -16,6 +16,7 @@ from maicivy.errors import StorageUnavailable
 from maicivy.ingest.batch import batch_arguments
 from maicivy.ingest.event import Fields, make_event
 from maicivy.metrics import Metrics
+from maicivy.periods import Moment
 from maicivy.storage import partitions
 from maicivy.storage.stores import Stores, open_stores
 from tests.conftest import Database, FakeClock, Urls, until
@@ -49,7 +50,7 @@ class Bench:
         """Store an event of that age."""
         instant = NOW - dt.timedelta(days=age_days)
         await self.stores.partitions.ensure([instant.date()])
-        stored = [make_event(Fields("x"), visitor(number), instant, PARIS)]
+        stored = [make_event(Fields("x"), visitor(number), Moment.of(instant, PARIS))]
         await self.stores.postgres.write("insert_batch", *batch_arguments(stored))
 
 

@@ -18,12 +18,14 @@ from maicivy.errors import StorageUnavailable
 from maicivy.ingest.batch import batch_arguments
 from maicivy.ingest.event import Fields, make_event
 from maicivy.metrics import Metrics
+from maicivy.periods import Moment
 from maicivy.reports import timeline, visitor
 from maicivy.reports.source import Source
 from maicivy.storage import packing, partitions
 from maicivy.storage.forgetting import Forgetting, Forgotten, _Removal
 from maicivy.storage.partitions import partition_name
 from maicivy.storage.stores import Stores, open_stores
+from tests.integration.test_writer import UTC
 from tests.integration.test_writer import visitor as visitor_of
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Bench:
     async def store(self, instant: dt.datetime, number: int = 1, **fields: Any) -> str:
         """Store an event as the writer does."""
         await self.stores.partitions.ensure([instant.date()])
-        event = make_event(Fields("x", **fields), visitor_of(number), instant, dt.UTC)  # type: ignore[arg-type]
+        event = make_event(Fields("x", **fields), visitor_of(number), Moment.of(instant, UTC))
         await self.stores.postgres.write("insert_batch", *batch_arguments([event]))
         return event.id
 

@@ -17,7 +17,7 @@ from maicivy.ingest.ledger import Ledger
 from maicivy.ingest.visitor import Visitor
 from maicivy.ingest.writer import Writer
 from maicivy.metrics import Metrics
-from maicivy.periods import Period, utc_now
+from maicivy.periods import Moment, Period, utc_now
 from maicivy.storage.event_keys import forget_event_keys
 from maicivy.storage.stores import Stores, open_stores
 from maicivy.storage.totals import Totals, write_totals
@@ -35,7 +35,7 @@ def visitor(number: int = 1) -> Visitor:
 
 
 def event(event_type: str = "x", number: int = 1, **fields: Any) -> Event:
-    return make_event(Fields(event_type, **fields), visitor(number), utc_now(), UTC)
+    return make_event(Fields(event_type, **fields), visitor(number), Moment.of(utc_now(), UTC))
 
 
 def poison() -> Event:
@@ -282,11 +282,11 @@ async def test_real_connections_that_are_cut_lose_nothing(bench: Bench, database
 
 async def test_a_day_without_a_partition_gets_one(bench: Bench, database: Database) -> None:
     later = utc_now() + dt.timedelta(days=40)
-    await bench.writer.store(make_event(Fields("x"), visitor(), later, UTC))
+    await bench.writer.store(make_event(Fields("x"), visitor(), Moment.of(later, UTC)))
     names = await bench.stores.partitions.names()
     assert f"analytics_events_p{later:%Y%m%d}" in names
     await database.execute(f"DROP TABLE analytics_events_p{later:%Y%m%d}")
-    await bench.writer.store(make_event(Fields("x"), visitor(), later, UTC))
+    await bench.writer.store(make_event(Fields("x"), visitor(), Moment.of(later, UTC)))
     assert await database.fetchval("SELECT count(*) FROM analytics_events") == 1
 
 
@@ -305,7 +305,7 @@ async def test_a_visit_ends_after_thirty_minutes(bench: Bench, database: Databas
     start = utc_now()
     for minutes in (0, 29, 58, 89):
         instant = start + dt.timedelta(minutes=minutes)
-        await bench.writer.store(make_event(Fields("x"), visitor(), instant, UTC))
+        await bench.writer.store(make_event(Fields("x"), visitor(), Moment.of(instant, UTC)))
     assert await database.fetchval("SELECT visit_count FROM visitors") == 2
 
 

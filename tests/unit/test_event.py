@@ -22,9 +22,10 @@ from maicivy.ingest.event import (
 )
 from maicivy.ingest.urls import QueryParameters
 from maicivy.ingest.visitor import Visitor
+from maicivy.periods import Moment
 
 KEPT = QueryParameters.of(QUERY_PARAMETERS)
-NOW = dt.datetime(2025, 12, 8, 12, 34, 56, 789_000, tzinfo=dt.UTC)
+NOW = Moment.of(dt.datetime(2025, 12, 8, 12, 34, 56, 789_012, tzinfo=dt.UTC), ZoneInfo("UTC"))
 WHO = Visitor(
     str(uuid.UUID(int=1)), str(uuid.UUID(int=2)), "0" * 64, "Chrome", "Linux", "desktop", "fr"
 )
@@ -84,7 +85,7 @@ def test_a_theme_that_is_not_kept_is_ranked_all_the_same() -> None:
     body = {"event_type": "page_view", "page_url": "/cv?theme=backend"}
     sent = check_fields(body, QueryParameters.of([]))
     assert sent == Fields("page_view", page_url="/cv", theme="backend")
-    assert make_event(sent, WHO, NOW, ZoneInfo("UTC")).theme == "backend"
+    assert make_event(sent, WHO, NOW).theme == "backend"
 
 
 def test_what_stays_is_redacted() -> None:
@@ -100,7 +101,7 @@ def test_what_stays_is_redacted() -> None:
 
 def test_the_published_message() -> None:
     fields = Fields("page_view", {"path": "/é", "theme": "a"}, '/é?q="x"')
-    message = json.loads(make_event(fields, WHO, NOW, ZoneInfo("UTC")).message())
+    message = json.loads(make_event(fields, WHO, NOW).message())
     assert message == {
         "type": "page_view",
         "visitor_id": str(WHO.public_id),
@@ -108,7 +109,7 @@ def test_the_published_message() -> None:
         "page_url": '/é?q="x"',
         "data": {"path": "/é", "theme": "a"},
     }
-    bare = json.loads(make_event(Fields("x"), WHO, NOW, ZoneInfo("UTC")).message())
+    bare = json.loads(make_event(Fields("x"), WHO, NOW).message())
     assert (bare["page_url"], bare["data"]) == ("", {})
 
 
