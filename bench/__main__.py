@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from bench import cleanup, feed, results
+from bench import cleanup, feed, ingest, results
 from bench.scenario import Scenario
 
 # In the order in which they are run and shown.
 SCENARIOS: tuple[Scenario, ...] = (
+    Scenario("ingest", "Events in, everything on, one process", ingest.measure),
+    Scenario("workers", "Events in, two workers", ingest.measure_workers),
     Scenario("feed", "The seed's load: 1,000 events a minute, 50 clients watching", feed.measure),
     Scenario("cleanup", "The night: packing, and a million expired events", cleanup.measure),
 )

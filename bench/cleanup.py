@@ -28,7 +28,7 @@ from maicivy.ingest.batch import batch_arguments
 from maicivy.ingest.event import Fields, make_event
 from maicivy.ingest.visitor import Visitor
 from maicivy.metrics import Metrics
-from maicivy.periods import Moment, ONE_DAY
+from maicivy.periods import ONE_DAY, Moment
 from maicivy.storage.packing import Packing
 from maicivy.storage.queries import load_queries
 from maicivy.storage.stores import Stores, open_stores

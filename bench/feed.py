@@ -110,7 +110,7 @@ def figures_of(tally: Tally, share: float) -> dict[str, float]:
 
 async def measure(rounds: int) -> list[Figure]:
     """Apply the load for so many minutes; the last client is promised the event within 50 ms."""
-    with running(MAICIVY_TRUSTED_PROXIES="127.0.0.0/8") as program:
+    with running({"MAICIVY_TRUSTED_PROXIES": "127.0.0.0/8"}) as program:
         seen = [figures_of(*await drive(program, ROUND_SECONDS)) for _ in range(rounds)]
     return [
         Figure(name, _unit(name), tuple(one[name] for one in seen), promise=PROMISES.get(name, ""))

@@ -48,7 +48,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def running(workers: int = 1, **settings: str) -> Iterator[Program]:
+def running(settings: dict[str, str] | None = None, *, workers: int = 1) -> Iterator[Program]:
     """Start the program with embedded servers, wait until it is ready, stop it afterwards."""
     with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
         free.bind(("127.0.0.1", 0))
@@ -63,7 +63,7 @@ def running(workers: int = 1, **settings: str) -> Iterator[Program]:
         }
         with log.open("w") as stream:
             process = subprocess.Popen(
-                [sys.executable, ROOT / "run.py"], env=kept | mine | settings, stderr=stream
+                [sys.executable, ROOT / "run.py"], env=kept | mine | (settings or {}), stderr=stream
             )
         try:
             while "maicivy is ready" not in log.read_text():

@@ -1,8 +1,9 @@
-"""Load by `wrk` (a package of Debian): many clients behind a trusted proxy, cookies, varied bodies."""
+"""Load by `wrk` (a package of Debian): many clients behind a trusted proxy, varied bodies."""
 
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import subprocess
 import tempfile
@@ -11,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maicivy.ingest.visitor import TOKEN_ID_BYTES, Keyring, Token
-
-import random
 
 SCRIPT = Path(__file__).with_name("load.lua")
 SECRET = "the secret of a measurement"
