@@ -4,6 +4,7 @@ local paths = {"/cv", "/cv?theme=dev", "/letters", "/", "/cv?theme=design&utm_so
                "/projects/42", "/contact?ref=footer"}
 local referrers = {"", "https://www.google.com/search?q=x", "https://news.example/item/7",
                    "https://example.org/blog"}
+local links = {"https://example.org/a?token=t0123456", "/letters", "https://github.com/example/project", "/files/cv.pdf"}
 local themes = {"dev", "design", "data", "security", "frontend"}
 local browsers = {
   "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.%d.0 Safari/537.36",
@@ -31,8 +32,8 @@ local function one()
   elseif kind <= 90 then
     return '{"event_type":"letter_generate","page_url":"/letters","event_data":{"letter_type":"motivation","company":"ACME"}}'
   elseif kind <= 97 then
-    return string.format('{"event_type":"link_click","page_url":"%s","event_data":{"href":"https://example.org/a?token=t%d","text":"Read more"}}',
-      path, math.random(1000000))
+    return string.format('{"event_type":"link_click","page_url":"%s","event_data":{"href":"%s","text":"Read more"}}',
+      path, links[math.random(#links)])
   end
   return string.format('{"event_type":"form_submit","page_url":"/contact","event_data":{"form":"contact","email":"a%d@example.org","ok":true}}',
     math.random(1000000))

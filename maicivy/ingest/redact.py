@@ -21,7 +21,8 @@ __all__ = ["REDACTED", "redact_data", "redact_url", "redact_value"]
 MAX_DEPTH = 16
 # One pass is nearly always enough; what still changes after so many was made to.
 MAX_PASSES = 6
-MAX_REMEMBERED_LENGTH = 64
+MAX_REMEMBERED_LENGTH = 200
+MAX_REMEMBERED = 4096
 
 # Short words and numbers, in which nothing can be found: most values are that.
 _HARMLESS = re.compile(
@@ -32,6 +33,7 @@ _URLS = re.compile(
     r"|(?<![^\s\"'<>])[^\s\"'<>?#=]*[?#][^\s\"'<>=]{1,256}=[^\s\"'<>]+"
 )
 _CHUNK = re.compile(r"[^\s\"'<>]+")
+_clean: set[str] = set()
 # The sisters of a "value" that say what it is the value of.
 _LABELS = frozenset({"name", "key", "field", "type", "label", "id"})
 _VALUES = ("value", "val", "content")
@@ -39,14 +41,24 @@ _VALUES = ("value", "val", "content")
 
 def redact_value(value: str) -> str:
     """Return a text without the personal data and secrets in it."""
-    if _HARMLESS.fullmatch(value):
+    if value in _clean or _HARMLESS.fullmatch(value):
         return value
+    first = value
     for _ in range(MAX_PASSES):
         clean = _pass(value)
         if clean == value:
-            return value
+            return _remember(value) if value is first else value
         value = clean
     return REDACTED
+
+
+def _remember(value: str) -> str:
+    """Remember a text in which there was nothing to take out: a page has the same ones all day."""
+    if len(value) <= MAX_REMEMBERED_LENGTH:
+        if len(_clean) >= MAX_REMEMBERED:
+            _clean.clear()
+        _clean.add(value)
+    return value
 
 
 def redact_url(url: str) -> str:
