@@ -126,15 +126,12 @@ class _Batch:
                 self._replayed.add(index)
 
     def answer(self) -> web.Response:
-        """Return what became of each event; 400 when none is valid."""
+        """Return what became of each event: 201 if one is durable, 200 if none is valid."""
         stored = len(self.events) - len(self.refused)
         items = [self._item(index) for index in range(len(self.events))]
-        if not stored:
-            error = "None of the events can be stored; each has its reason."
-            body = {"success": False, "error": error, "code": "no_valid_event", "data": items}
-            return json_response(body, status=HTTPStatus.BAD_REQUEST)
-        message = f"{stored} of {len(items)} events tracked"
-        return json_response({"success": True, "message": message, "data": items}, status=201)
+        body = {"success": True, "message": f"{stored} of {len(items)} events tracked"}
+        status = HTTPStatus.CREATED if stored else HTTPStatus.OK
+        return json_response({**body, "data": items}, status=status)
 
     def _item(self, index: int) -> dict[str, Any]:
         error = self.refused.get(index)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 from maicivy import __version__
-from maicivy.web import schemas
-from maicivy.web.intake import BODY_SECONDS, MAX_BODY_BYTES
+from maicivy.web import schemas, schemas_events
 from maicivy.web.middleware import ANALYTICS
+from maicivy.web.openapi_collect import collect
 from maicivy.web.openapi_me import me
 from maicivy.web.openapi_parts import (
     HEADERS,
     LIVE_FEED,
-    RATE_HEADERS,
     answered,
-    cookie,
     errors,
     json_answer,
     query,
 )
-from maicivy.web.schemas import Json, ref
+
+if TYPE_CHECKING:
+    from maicivy.web.schemas import Json
 
 _DESCRIPTION = """\
 Every JSON answer of the analytics API is `{"success": true, "data": …}`, with `meta` where there \
@@ -46,7 +47,7 @@ def document(*, metrics: bool = True, root: bool = True) -> Json:
 
     `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own.
     """
-    paths = _reports() | _collect() | me() | _operation() | _pages()
+    paths = _reports() | collect() | me() | _operation() | _pages()
     if not metrics:
         del paths["/metrics"]
     if not root:
@@ -75,7 +76,7 @@ def document(*, metrics: bool = True, root: bool = True) -> Json:
 
 
 def _components() -> Json:
-    return {"Event": schemas.event(), "Error": schemas.ERROR} | schemas.json_values()
+    return {"Event": schemas_events.event(), "Error": schemas.ERROR} | schemas_events.json_values()
 
 
 def _reports() -> Json:
@@ -176,58 +177,6 @@ def _place() -> Json:
         },
         "Where to begin: `?offset=50` or `?cursor=…`, not both.",
     ) | {"style": "form", "explode": True}
-
-
-def _collect() -> Json:
-    stored = json_answer(
-        "The event is durable and counted.",
-        schemas.TRACKED,
-        [*RATE_HEADERS, "Set-Cookie", "Idempotent-Replayed"],
-    )
-    ignored = json_answer("The event was not to be tracked.", schemas.NOT_TRACKED, RATE_HEADERS)
-    kinds = ("application/json", "text/plain")
-    operation: Json = {
-        "tags": ["collect"],
-        "summary": "Track an event",
-        "description": (
-            "Answers once the event is durable: a GET right after it sees it. Visitors who opt out"
-            " (`DNT: 1`, `Sec-GPC: 1`) and bots are not tracked (202). The body is one JSON object"
-            f" of at most {MAX_BODY_BYTES} bytes in UTF-8, not compressed, without duplicate keys,"
-            f" sent within {BODY_SECONDS:.0f} s;"
-            " labelled `text/plain`, or not labelled, it is read just the same, so that"
-            " `navigator.sendBeacon` works. After a 503 with the code `in_doubt` the event may be"
-            " stored all the same: send it again with the `event_id` that it had, and it is counted"
-            " once."
-        ),
-        "operationId": "post_event",
-        "parameters": [
-            _opt_out("DNT"),
-            _opt_out("Sec-GPC"),
-            cookie("The session; one that is not ours is replaced, and is no error."),
-        ],
-        "requestBody": {
-            "required": True,
-            "content": {kind: {"schema": ref("Event")} for kind in kinds},
-        },
-        "responses": {"201": stored, "202": ignored} | errors(_COLLECT_CODES, RATE_HEADERS),
-    }
-    return {f"{ANALYTICS}/event": {"post": operation}}
-
-
-_COLLECT_CODES = {
-    400: ["invalid_json", "invalid_body", "missing_field", "invalid_field", "event_refused"],
-    403: ["origin_not_allowed"],
-    408: ["request_timeout"],
-    413: ["body_too_large"],
-    415: ["unsupported_media_type", "unsupported_charset", "unsupported_coding"],
-    429: ["rate_limited"],
-    503: ["unavailable", "queue_full", "database_unavailable", "in_doubt"],
-}
-
-
-def _opt_out(name: str) -> Json:
-    text = "`1` says that the visitor is not to be tracked."
-    return {"name": name, "in": "header", "description": text, "schema": schemas.STRING}
 
 
 def _operation() -> Json:
