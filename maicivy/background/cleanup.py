@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 BITE_VISITORS = 1_000
 BITE_EVENTS = 5_000
 SKETCH_DAYS_KEPT = 400
+# The longest heatmap, and a day until the next cleanup.
+PLACES_KEPT = dt.timedelta(days=8)
 RUNS_KEPT = dt.timedelta(days=400)
 LONGEST_NAP_SECONDS = 30.0
 FAILED_PAUSE_SECONDS = 600.0
@@ -168,6 +170,7 @@ class Cleanup:
         await self._remove_blocks(removed, cutoff)
         late = await self._drop_partitions(removed, cutoff, progress)
         await self._expire(removed, cutoff, progress)
+        await self._expire_places(max(cutoff, now - PLACES_KEPT))
         async for day, count in self._packing.pack(now):
             removed.packed += count
             progress(f"{count} events of {day} packed")
@@ -221,7 +224,13 @@ class Cleanup:
             rows.labels("visitors").inc(count)
             progress(f"{removed.visitors} expired visitors deleted")
 
-    # Both delete in short transactions, so that nobody waits long for a lock.
+    async def _expire_places(self, cutoff: dt.datetime) -> None:
+        while count := affected(
+            await self._postgres.write("delete_expired_places", cutoff, BITE_EVENTS)
+        ):
+            self._metrics.cleanup_rows.labels("event_places").inc(count)
+
+    # All delete in short transactions, so that nobody waits long for a lock.
 
     async def _expired_events(self, cutoff: dt.datetime) -> AsyncIterator[int]:
         place = (LONG_AGO, NOWHERE)

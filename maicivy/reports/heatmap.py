@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from maicivy.reports.source import Source
 
+_PATH = re.compile(r"[^?#]*")
 
-async def points(
-    source: Source, exact: str | None, path: str | None, hours: int
-) -> list[dict[str, int]]:
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A JSON array of `{"x": …, "y": …, "count": …}`, and its length."""
+
+    json: str
+    count: int
+
+
+async def points(source: Source, exact: str | None, path: str | None, hours: int) -> Points:
     """Return at most 10,000 places of the last `hours`, most often clicked first.
 
     On pages whose stored URL is `exact`, or on the `path` with any query, or on all.
     """
-    since = source.clock() - dt.timedelta(hours=hours)
-    rows = await source.postgres.fetch("select_heatmap", since, exact, path)
-    return [{"x": int(row["x"]), "y": int(row["y"]), "count": row["count"]} for row in rows]
+    since, fetch = source.clock() - dt.timedelta(hours=hours), source.postgres.fetch
+    if exact is not None:
+        path = path_of(exact)
+        [row] = await fetch("select_page_heatmap", since, path, exact.removeprefix(path))
+    elif path is not None:
+        [row] = await fetch("select_page_heatmap", since, path, None)
+    else:
+        [row] = await fetch("select_heatmap", since)
+    return Points(row["points"], row["count"])
+
+
+def path_of(page_url: str) -> str:
+    """Return a page's URL without its query and fragment, as `event_places` has it."""
+    found = _PATH.match(page_url)
+    return found[0] if found else ""

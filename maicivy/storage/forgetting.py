@@ -136,6 +136,7 @@ class _Removal:
             instants = [row["created_at"] for row in rows]
             while (found := await self._out_of_blocks(connection))[0]:
                 instants += found[1]
+            await self._postgres.run(connection, "delete_visitor_places", self._visitor_id)
             await self._postgres.run(connection, "delete_visitor", self._visitor_id)
             await self._unsketch(connection, instants)
         return Forgotten(visitor=True, events=self._events + len(instants))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from aiohttp import web
@@ -78,4 +79,7 @@ async def get_heatmap(request: web.Request) -> web.Response:
     page_url = stored_url(asked, request.app[PARAMETERS])
     exact, path = (page_url, None) if "?" in asked or "#" in asked else (None, page_url or None)
     points = await heatmap.points(request.app[SOURCE], exact, path, hours)
-    return answer(points, {"page_url": page_url, "hours": hours, "count": len(points)})
+    meta = json.dumps({"page_url": page_url, "hours": hours, "count": points.count})
+    body = f'{{"success": true, "data": {points.json}, "meta": {meta}}}'
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(text=body, content_type="application/json", headers=headers)

@@ -50,6 +50,18 @@ deleted AS (
 )
 SELECT last.created_at, last.id, (SELECT count(*) FROM deleted) AS events FROM last;
 
+-- name: delete_expired_places
+-- Remove one bite of the places that are older than $1.
+WITH deleted AS (
+    DELETE FROM event_places
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM event_places
+        WHERE created_at AT TIME ZONE 'UTC' < $1::timestamptz AT TIME ZONE 'UTC'
+        LIMIT $2 FOR UPDATE SKIP LOCKED))
+    RETURNING 1
+)
+SELECT count(*) FROM deleted;
+
 -- name: delete_expired_visitors
 -- Remove one bite of the visitors who have not been here since $1.
 WITH expired AS (

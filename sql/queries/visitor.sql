@@ -43,6 +43,10 @@ SELECT id FROM visitors WHERE id = $1 FOR UPDATE;
 -- Remove what is left of a visitor's events.
 DELETE FROM analytics_events WHERE visitor_id = $1 RETURNING created_at;
 
+-- name: delete_visitor_places
+-- Remove the places of a visitor's events.
+DELETE FROM event_places WHERE visitor_id = $1;
+
 -- name: delete_visitor
 -- Remove the visitor's own row.
 DELETE FROM visitors WHERE id = $1;
