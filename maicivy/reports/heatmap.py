@@ -26,14 +26,20 @@ async def points(source: Source, exact: str | None, path: str | None, hours: int
 
     On pages whose stored URL is `exact`, or on the `path` with any query, or on all.
     """
-    since, fetch = source.clock() - dt.timedelta(hours=hours), source.postgres.fetch
+    return await source.gate.share(
+        ("heatmap", exact, path, hours), lambda: _points(source, exact, path, hours)
+    )
+
+
+async def _points(source: Source, exact: str | None, path: str | None, hours: int) -> Points:
+    since, scan = source.clock() - dt.timedelta(hours=hours), source.postgres.scan
     if exact is not None:
         path = path_of(exact)
-        [row] = await fetch("select_page_heatmap", since, path, exact.removeprefix(path))
+        [row] = await scan("select_page_heatmap", since, path, exact.removeprefix(path))
     elif path is not None:
-        [row] = await fetch("select_page_heatmap", since, path, None)
+        [row] = await scan("select_page_heatmap", since, path, None)
     else:
-        [row] = await fetch("select_heatmap", since)
+        [row] = await scan("select_heatmap", since)
     return Points(row["points"], row["count"])
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from maicivy.reports.gate import Gate
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from maicivy.periods import Clock
-    from maicivy.storage.postgres import Postgres
+    from maicivy.storage.postgres import Postgres, Record
     from maicivy.storage.realtime import Realtime
 
 
@@ -21,3 +23,9 @@ class Source:
     realtime: Realtime
     clock: Clock
     zone: ZoneInfo
+    gate: Gate = field(default_factory=Gate)
+
+    async def scan(self, name: str, *values: Any) -> list[Record]:
+        """Run a report that may read many rows, when there is a place for it."""
+        async with self.gate.enter():
+            return await self.postgres.scan(name, *values)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     PublicId = Callable[[uuid.UUID, dt.date], uuid.UUID]
 
+# What is skipped is read: beyond this a page is a large report.
+SMALL_OFFSET = 1000
+
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _PLACE = struct.Struct(">q16s")
 _LATEST_MICROSECONDS = 253_402_300_799_999_999  # the last of the year 9999
@@ -73,8 +76,9 @@ async def page(
     """
     place = (cursor or _NEWEST).created_at, (cursor or _NEWEST).id
     skipped = 0 if cursor else offset
-    reach = await source.postgres.fetch_value("select_reach", limit + skipped, *place)
-    rows = await source.postgres.fetch("select_events", limit, skipped, *place, reach or _EPOCH)
+    ask = source.scan if skipped > SMALL_OFFSET else source.postgres.fetch
+    [[reach]] = await ask("select_reach", limit + skipped, *place)
+    rows = await ask("select_events", limit, skipped, *place, reach or _EPOCH)
     events = [_event(row, public_id, source) for row in rows]
     last = Cursor(rows[-1]["created_at"], rows[-1]["id"]) if len(rows) == limit else None
     return Page(events, str(last) if last else None)

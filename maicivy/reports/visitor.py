@@ -38,7 +38,7 @@ async def holdings(
     if not known:
         return NOTHING
     place = (cursor.created_at, cursor.id) if cursor else (None, None)
-    rows = await source.postgres.fetch("select_visitor_events", visitor_id, limit, *place)
+    rows = await source.scan("select_visitor_events", visitor_id, limit, *place)
     last = Cursor(rows[-1]["created_at"], rows[-1]["id"]) if len(rows) == limit else None
     active_since = source.clock() - dt.timedelta(seconds=ACTIVE_SECONDS)
     return Holdings(

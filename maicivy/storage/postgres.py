@@ -1,10 +1,11 @@
-"""The connections to PostgreSQL: one pool for writing, one for reports, every wait bounded."""
+"""The connections to PostgreSQL: pools for writing, reports and large reports, waits bounded."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -13,7 +14,7 @@ from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.storage.queries import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from maicivy.metrics import Metrics
 
@@ -24,6 +25,8 @@ ACQUIRE_TIMEOUT_SECONDS = 2.0
 STATEMENT_TIMEOUT_SECONDS = 4.0
 LOCK_TIMEOUT_SECONDS = 2.0
 WRITE_CONNECTIONS = 2
+SCAN_CONNECTIONS = 2
+SCAN_NICENESS = 10
 STREAM_TIMEOUT_SECONDS = 300.0
 STARTUP_PATIENCE_SECONDS = 30.0
 
@@ -62,31 +65,37 @@ def describe_error(error: BaseException) -> str:
 
 
 class Postgres:
-    """Named statements on two pools, timed; `StorageUnavailable` when the server cannot answer.
+    """Named statements on three pools, timed; `StorageUnavailable` when the server cannot answer.
 
-    Reports have a pool of their own, so that slow ones never hold up the writer.
+    Reports have a pool of their own, so that slow ones never hold up the writer; those that read
+    many rows have another, so that they never hold up the rest.
     """
 
-    def __init__(self, reads: Pool, writes: Pool, metrics: Metrics) -> None:
+    def __init__(self, reads: Pool, writes: Pool, scans: Pool, metrics: Metrics) -> None:
         self._reads = reads
         self._writes = writes
+        self._scans = scans
         self._metrics = metrics
         self._queries = load_queries()
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def connect(cls, dsn: str, metrics: Metrics, pool_size: int) -> AsyncIterator[Postgres]:
-        """Open both pools, waiting up to 30 s for a server that is still starting."""
-        reads = await _create_pool(dsn, pool_size)
+    async def connect(
+        cls, dsn: str, metrics: Metrics, pool_size: int, *, own_server: bool = False
+    ) -> AsyncIterator[Postgres]:
+        """Open the pools, waiting up to 30 s for a server that is still starting.
+
+        On a server of our own the processes of large reports give way to all others.
+        """
+        pools: list[Pool] = []
         try:
-            writes = await _create_pool(dsn, WRITE_CONNECTIONS)
-        except BaseException:
-            reads.terminate()
-            raise
-        try:
-            yield cls(reads, writes, metrics)
+            pools.append(await _create_pool(dsn, pool_size))
+            pools.append(await _create_pool(dsn, WRITE_CONNECTIONS))
+            prepare = _give_way if own_server else _warm_up
+            pools.append(await _create_pool(dsn, SCAN_CONNECTIONS, prepare))
+            yield cls(pools[0], pools[1], pools[2], metrics)
         finally:
-            await asyncio.gather(_close(reads), _close(writes))
+            await asyncio.gather(*map(_close, pools))
 
     def statement(self, name: str) -> str:
         """Return the text of the statement called `name`."""
@@ -95,6 +104,11 @@ class Postgres:
     async def fetch(self, name: str, *values: Any) -> list[Record]:
         """Run the report `name` and return its rows."""
         async with self.reading() as connection:
+            return await self.run(connection, name, *values)
+
+    async def scan(self, name: str, *values: Any) -> list[Record]:
+        """Run the report `name`, which may read many rows, and return its rows."""
+        async with _borrowed(self._scans) as connection:
             return await self.run(connection, name, *values)
 
     async def fetch_value(self, name: str, *values: Any) -> Any:
@@ -168,7 +182,9 @@ async def _close(pool: Pool) -> None:
         pool.terminate()
 
 
-async def _create_pool(dsn: str, size: int) -> Pool:
+async def _create_pool(
+    dsn: str, size: int, prepare: Callable[[Any], Coroutine[Any, Any, None]] | None = None
+) -> Pool:
     deadline = asyncio.get_running_loop().time() + STARTUP_PATIENCE_SECONDS
     while True:
         try:
@@ -178,7 +194,7 @@ async def _create_pool(dsn: str, size: int) -> Pool:
                 max_size=size,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=STATEMENT_TIMEOUT_SECONDS + 1,
-                init=_warm_up,
+                init=prepare or _warm_up,
                 reset=_keep_session,
                 server_settings=_settings(),
             )
@@ -204,6 +220,7 @@ def _settings() -> dict[str, str]:
         "application_name": "maicivy",
         "timezone": "UTC",
         "jit": "off",
+        "max_parallel_workers_per_gather": "0",  # one report, one processor
         "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS * 1000:.0f}",
         "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000:.0f}",
         "idle_in_transaction_session_timeout": "60s",
@@ -216,6 +233,13 @@ async def _warm_up(connection: Any) -> None:
         "SELECT $1::uuid[], $2::text[], $3::jsonb[], $4::integer[], $5::timestamptz[], $6::date[]",
         *([[]] * 6),
     )
+
+
+async def _give_way(connection: Any) -> None:
+    """Warm up, and let the server's process have what the others leave of the processors."""
+    await _warm_up(connection)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, connection.get_server_pid(), SCAN_NICENESS)
 
 
 async def _keep_session(_: Any) -> None:

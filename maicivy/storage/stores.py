@@ -59,7 +59,12 @@ async def open_stores(
         stack.push_async_callback(hot.aclose)
         stack.push_async_callback(patient.aclose)
         postgres = await stack.enter_async_context(
-            Postgres.connect(database_url, metrics, config.database_pool_size)
+            Postgres.connect(
+                database_url,
+                metrics,
+                config.database_pool_size,
+                own_server=config.database_url is None,
+            )
         )
         await migrate(postgres)
         identity = await installation(postgres, config.timezone.key)

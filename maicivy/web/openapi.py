@@ -102,8 +102,10 @@ def _report(
     data: Json,
     parameters: list[Json] | None = None,
     meta: Json | None = None,
+    *,
+    large: bool = False,
 ) -> Json:
-    codes = {503: ["unavailable"]}
+    codes = {503: ["unavailable", *(["busy"] if large else [])]}
     if parameters:
         codes[400] = ["invalid_parameter"]
         if any(one.get("required") for one in parameters):
@@ -122,6 +124,7 @@ def _timeline() -> Json:
         schemas.TIMELINE,
         [query("limit", schemas.LIMIT, "How many."), _place()],
         schemas.TIMELINE_META,
+        large=True,
     )
     report["get"]["responses"]["200"]["links"] = {
         "NextPage": {
@@ -149,6 +152,7 @@ def _heatmap() -> Json:
             query("hours", schemas.HOURS, "How far to look back."),
         ],
         schemas.HEATMAP_META,
+        large=True,
     )
 
 

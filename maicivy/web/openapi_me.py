@@ -30,7 +30,12 @@ def _shown() -> Json:
         ],
         "responses": {"200": _private("What is held.", schemas.answer(schemas.ME, schemas.ME_META))}
         | errors(
-            {400: ["invalid_parameter"], 429: ["rate_limited"], 503: ["unavailable"]}, RATE_HEADERS
+            {
+                400: ["invalid_parameter"],
+                429: ["rate_limited"],
+                503: ["unavailable", "busy"],
+            },
+            RATE_HEADERS,
         ),
     }
 

@@ -28,7 +28,7 @@ _MEANINGS = {
     413: "The body is too large.",
     415: "The content type, charset or content coding is not understood.",
     429: "Too many requests from this client in the last minute.",
-    503: "The database is gone or the queue is full.",
+    503: "The database is gone, the queue is full, or too many large reports are being made.",
 }
 
 

@@ -102,14 +102,14 @@ async def test_every_kind_of_answer_is_guarded(
     make_client: ClientFactory, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await make_client(site_dir=folder, allowed_origins=(ORIGIN,), trusted_proxies=LOOPBACK)
-    fetch = Postgres.fetch
+    scan = Postgres.scan
 
     async def broken(self: Postgres, name: str, *values: Any) -> Any:
         if name == "select_heatmap":
             raise ZeroDivisionError
-        return await fetch(self, name, *values)
+        return await scan(self, name, *values)
 
-    monkeypatch.setattr(Postgres, "fetch", broken)
+    monkeypatch.setattr(Postgres, "scan", broken)
     for method, target, headers, body, status, policy in ANSWERS:
         for proto, expected in (("http", EVERYWHERE), ("https", EVERYWHERE | OVER_HTTPS)):
             sent = headers | {"X-Forwarded-Proto": proto}
