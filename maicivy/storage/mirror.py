@@ -241,8 +241,7 @@ class Mirror:
         for period, start in await self.sketches.open_periods(today):
             key = keys.unique_visitors(period, start)
             async for members in self.sketches.visitors(period, start, since):
-                await self._client.pfadd(key, *members)
-                await self._client.expire(key, keys.ttl_seconds(period, start, today))
+                await self.sketches.add(key, members, keys.ttl_seconds(period, start, today))
         active_since = now - dt.timedelta(seconds=keys.ACTIVE_SECONDS)
         async for rows in self._postgres.stream("select_visitors_since", active_since, chunk=CHUNK):
             pipe = self._client.pipeline(transaction=False)

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from maicivy.errors import StorageUnavailable
 from maicivy.periods import ONE_DAY, Period, day_start, local_day
 from maicivy.storage import keys
+from maicivy.storage.totals import ADD_VISITORS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -65,12 +66,16 @@ class Sketches:
 
     async def visitors(
         self, period: Period, start: dt.date, since: dt.datetime | None = None
-    ) -> AsyncIterator[list[str]]:
-        """Yield those who were there in an open period, after `since` if that is given."""
+    ) -> AsyncIterator[str]:
+        """Yield who was there in an open period, after `since` if that is given, as words."""
         begin, end = day_start(start, self._zone), day_start(period.end(start), self._zone)
         begin = max(begin, since or begin)
         async for rows in self._postgres.stream("select_visitors_between", begin, end):
-            yield [str(row["id"]) for row in rows]
+            yield " ".join(row["id"] for row in rows)
+
+    async def add(self, key: str, members: str, ttl_seconds: int) -> None:
+        """Add up to 1,000 words to a sketch and renew its life."""
+        await self._client.eval(ADD_VISITORS, 1, key, ttl_seconds, members)
 
     @contextlib.asynccontextmanager
     async def of_day(self, day: dt.date) -> AsyncIterator[str]:
@@ -78,8 +83,8 @@ class Sketches:
         start, end = day_start(day, self._zone), day_start(day + ONE_DAY, self._zone)
         async with self.scratch() as key:
             async for rows in self._postgres.stream("select_day_visitors", start, end):
-                await self._client.pfadd(key, *(str(row["visitor_id"]) for row in rows))
-                await self._client.expire(key, keys.SCRATCH_SECONDS)
+                members = " ".join(str(row["visitor_id"]) for row in rows)
+                await self.add(key, members, keys.SCRATCH_SECONDS)
             yield key
 
     @contextlib.asynccontextmanager

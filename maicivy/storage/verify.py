@@ -159,8 +159,7 @@ class Verifier:
             name = keys.unique_visitors(period, start)
             async for members in self._sketches.visitors(period, start):
                 key = made.setdefault(name, f"{root}:{name}")
-                await self._client.pfadd(key, *members)
-                await self._client.expire(key, keys.SCRATCH_SECONDS)
+                await self._sketches.add(key, members, keys.SCRATCH_SECONDS)
 
     async def _sketch_closed_days(
         self, root: str, today: dt.date, now: dt.datetime, made: dict[str, str]

@@ -12,7 +12,7 @@ SELECT id, last_visit FROM visitors WHERE last_visit >= $1;
 -- name: select_visitors_between
 -- Who was there from $1 to $2 exclusive, for the unique counts of open periods. A last visit after
 -- the end is one of a clock that ran ahead: only then the events are asked.
-SELECT v.id
+SELECT v.id::text AS id
 FROM visitors AS v
 WHERE v.last_visit >= $1
   AND (v.last_visit < $2 OR EXISTS (
