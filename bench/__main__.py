@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from bench import cleanup, feed, ingest, results
+from bench import cleanup, copy, feed, ingest, reports, results
 from bench.scenario import Scenario
 
 # In the order in which they are run and shown.
@@ -14,6 +14,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("workers", "Events in, two workers", ingest.measure_workers),
     Scenario("feed", "The seed's load: 1,000 events a minute, 50 clients watching", feed.measure),
     Scenario("cleanup", "The night: packing, and a million expired events", cleanup.measure),
+    Scenario(
+        "reports",
+        "Reports over ten million events of 90 days, while 500 a second come in",
+        reports.measure,
+    ),
+    Scenario("redis", "Redis' copy of a million visitors in 90 days", copy.measure),
 )
 
 

@@ -23,8 +23,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Program:
     """A running `run.py`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process = process
+        self.log = log
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
@@ -70,7 +71,7 @@ def running(settings: dict[str, str] | None = None, *, workers: int = 1) -> Iter
                 if process.poll() is not None:
                     raise SystemExit(log.read_text())
                 time.sleep(0.05)
-            yield Program(process, port)
+            yield Program(process, port, log)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(20)

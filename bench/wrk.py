@@ -16,6 +16,8 @@ from maicivy.ingest.visitor import TOKEN_ID_BYTES, Keyring, Token
 SCRIPT = Path(__file__).with_name("load.lua")
 SECRET = "the secret of a measurement"
 COOKIES = 8_000
+PACED_CONNECTIONS = 200
+PACED_ANSWER_MILLISECONDS = 8  # about what an answer takes; then comes the pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,17 @@ def post(
             str(file),
             str(clients),
         )
+    finally:
+        file.unlink()
+
+
+def post_paced(url: str, *, rate: int, seconds: float, seed: int) -> Load:
+    """Send about `rate` events a second for `seconds`, one in each request."""
+    pause = 1000 * PACED_CONNECTIONS / rate - PACED_ANSWER_MILLISECONDS
+    file, script = cookies(seed), str(SCRIPT.with_name("paced.lua"))
+    arguments = (str(seed), "0", str(file), f"{pause:.0f}")
+    try:
+        return _run(url, PACED_CONNECTIONS, seconds, "-s", script, "--", *arguments)
     finally:
         file.unlink()
 
