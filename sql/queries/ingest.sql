@@ -82,6 +82,11 @@ stored AS (
     ON CONFLICT DO NOTHING
     RETURNING created_at, id
 ),
+counted AS MATERIALIZED (
+    SELECT input.*
+    FROM input
+    JOIN stored USING (created_at, id)
+),
 placed AS (
     INSERT INTO event_places (created_at, visitor_id, x, y, path, rest)
     SELECT created_at, visitor_id, x, y, path, substr(page_url, length(path) + 1)
@@ -89,15 +94,9 @@ placed AS (
         SELECT created_at, visitor_id, page_url,
                event_coordinate(event_data -> 'x') AS x, event_coordinate(event_data -> 'y') AS y,
                split_part(split_part(page_url, '#', 1), '?', 1) AS path
-        FROM input
-        JOIN stored USING (created_at, id)
+        FROM counted
     ) AS places
     WHERE x IS NOT NULL AND y IS NOT NULL
-),
-counted AS MATERIALIZED (
-    SELECT input.day, input.event_type, input.letter_type, input.theme
-    FROM input
-    JOIN stored USING (created_at, id)
 ),
 by_type AS (
     INSERT INTO rollup_events AS r (day, event_type, events)

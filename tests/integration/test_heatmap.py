@@ -116,7 +116,9 @@ async def test_ten_thousand_points_at_most(stores: Stores) -> None:
         make_event(Fields("x", {"x": n, "y": 0}), visitor(), utc_now(), UTC) for n in range(10_001)
     ]
     events.append(make_event(Fields("x", {"x": 10_000, "y": 0}), visitor(), utc_now(), UTC))
-    await stores.postgres.write("insert_batch", *batch_arguments(events))
+    for first in range(0, len(events), 500):
+        batch = events[first : first + 500]
+        await stores.postgres.write("insert_batch", *batch_arguments(batch))
     source = Source(stores.postgres, stores.realtime, utc_now, UTC)
     points = await heatmap.points(source, None, None, 1)
     listed = json.loads(points.json)
