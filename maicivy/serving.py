@@ -20,7 +20,7 @@ from maicivy import __version__
 from maicivy import loop as event_loop
 from maicivy.errors import OperatorError
 from maicivy.logs import fields
-from maicivy.storage.postgres import WRITE_CONNECTIONS
+from maicivy.storage.postgres import SCAN_CONNECTIONS, WRITE_CONNECTIONS
 from maicivy.web import door, keys
 from maicivy.web.express import Express
 
@@ -104,7 +104,8 @@ def pool_size(config: Config) -> int:
 
 def database_connections(config: Config) -> int:
     """Return how many connections to PostgreSQL all workers and commands beside them may need."""
-    return config.workers * (pool_size(config) + WRITE_CONNECTIONS) + SPARE_CONNECTIONS
+    of_one = pool_size(config) + WRITE_CONNECTIONS + SCAN_CONNECTIONS
+    return config.workers * of_one + SPARE_CONNECTIONS
 
 
 @contextlib.contextmanager
