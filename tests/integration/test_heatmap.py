@@ -13,7 +13,7 @@ from maicivy.background.cleanup import Cleanup
 from maicivy.ingest.batch import batch_arguments
 from maicivy.ingest.event import Fields, make_event
 from maicivy.metrics import Metrics
-from maicivy.periods import utc_now
+from maicivy.periods import Moment, utc_now
 from maicivy.reports import heatmap
 from maicivy.reports.source import Source
 from maicivy.storage.migrations import load_migrations
@@ -69,14 +69,15 @@ async def stores(
 async def store(stores: Stores, count: int, seed: int = 1) -> None:
     """Store random events of the last ten days."""
     draw = random.Random(seed)
-    events = []
+    events, days = [], set()
     for number in range(count):
         at = utc_now() - dt.timedelta(days=draw.choice((0, 0, 1, 6, 9)), seconds=draw.random())
+        days.add(at.date())
         data = {name: draw.choice((draw.randrange(3), draw.uniform(-3, 3), draw.choice(ODD)))
                 for name in draw.choice((("x", "y"), ("x", "y"), ("x",), ("y",), ()))}  # fmt: skip
         fields = Fields("x", draw.choice((data, data, None)), draw.choice(PAGES))
-        events.append(make_event(fields, visitor(number % 5), at, UTC))
-    await stores.partitions.ensure({event.created_at.date() for event in events})
+        events.append(make_event(fields, visitor(number % 5), Moment.of(at, UTC)))
+    await stores.partitions.ensure(days)
     for first in range(0, count, 500):
         batch = events[first : first + 500]
         await stores.postgres.write("insert_batch", *batch_arguments(batch))
@@ -113,9 +114,12 @@ async def test_places_are_those_of_the_events(stores: Stores, database: Database
 
 async def test_ten_thousand_points_at_most(stores: Stores) -> None:
     events = [
-        make_event(Fields("x", {"x": n, "y": 0}), visitor(), utc_now(), UTC) for n in range(10_001)
+        make_event(Fields("x", {"x": n, "y": 0}), visitor(), Moment.of(utc_now(), UTC))
+        for n in range(10_001)
     ]
-    events.append(make_event(Fields("x", {"x": 10_000, "y": 0}), visitor(), utc_now(), UTC))
+    events.append(
+        make_event(Fields("x", {"x": 10_000, "y": 0}), visitor(), Moment.of(utc_now(), UTC))
+    )
     for first in range(0, len(events), 500):
         batch = events[first : first + 500]
         await stores.postgres.write("insert_batch", *batch_arguments(batch))
@@ -143,7 +147,7 @@ async def test_the_migration_finds_the_places_of_earlier_events(
 
 
 async def test_an_event_that_is_repeated_has_one_place(stores: Stores, database: Database) -> None:
-    one = make_event(Fields("x", {"x": 1, "y": 2}, "/cv"), visitor(), utc_now(), UTC)
+    one = make_event(Fields("x", {"x": 1, "y": 2}, "/cv"), visitor(), Moment.of(utc_now(), UTC))
     for _ in range(2):
         await stores.postgres.write("insert_batch", *batch_arguments([one]))
     assert await database.fetchval("SELECT count(*) FROM event_places") == 1
