@@ -44,7 +44,7 @@ async def measure(rounds: int) -> list[Figure]:
     size = Size.asked(VISITORS)
     async with prepared(size) as (data, count):
         empty = await memory_of_nothing(data)
-        with running(MAICIVY_DATA_DIR=str(data)) as program:
+        with running({"MAICIVY_DATA_DIR": str(data)}) as program:
             times = 1
             await filled(program, times)
             with embedded.attach_or_start(data) as servers:

@@ -124,7 +124,7 @@ async def measure(rounds: int) -> list[Figure]:
         weight = await size_of(data)
         paths = questions(size.days)
         asked, rates, alone, beside = [], [], [], []
-        with running(1, **wrk.settings(MAICIVY_DATA_DIR=str(data))) as program:
+        with running(wrk.settings(MAICIVY_DATA_DIR=str(data))) as program:
             for seed in range(rounds):
                 spans, rate = await ask_beside_events(program, paths, seed)
                 asked.append(spans)
