@@ -135,7 +135,9 @@ async def test_the_migration_finds_the_places_of_earlier_events(
     stores: Stores, database: Database
 ) -> None:
     await store(stores, 1000)
-    places = "SELECT * FROM event_places WHERE created_at > now() - interval '7 days' ORDER BY 1, 2"
+    places = """
+        SELECT * FROM event_places WHERE created_at > now() - interval '7 days'
+        ORDER BY created_at, visitor_id, x, y, path, rest"""
     written = await database.fetch(places)
     assert len(written) > 100
     await database.execute("DROP TABLE event_places; DROP FUNCTION event_coordinate")
