@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from maicivy.errors import ApiError, StorageUnavailable, Unavailable
+from maicivy.errors import ApiError, InvalidRequest, StorageUnavailable, Unavailable
 from maicivy.ingest.client import ClientKind
 from maicivy.ingest.event import make_event, page_view
 from maicivy.ingest.ledger import DropReason
@@ -90,6 +90,9 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def explained(request: web.Request, error: Exception) -> web.Response:
     """Return an error in the contract's JSON: a sentence and a code, nothing internal."""
+    if isinstance(error, ConnectionError):
+        # whoever sent half a request and left hears this no more
+        error = InvalidRequest("The connection was lost.", code="connection_lost")
     if isinstance(error, StorageUnavailable):
         error = Unavailable("The numbers are not available now; try again soon.")
     if isinstance(error, ApiError):
