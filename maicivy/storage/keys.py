@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from maicivy.periods import Period
@@ -30,16 +31,19 @@ MAX_THEMES = 1000
 _DAYS_KEPT = {Period.DAY: 90, Period.WEEK: 365, Period.MONTH: 365}
 
 
+@lru_cache(maxsize=1024)
 def unique_visitors(period: Period, start: dt.date) -> str:
     """Return the key of the HyperLogLog of the unique visitors of a period."""
     return f"{UNIQUE_VISITORS}{period}:{period.key(start)}"
 
 
+@lru_cache(maxsize=1024)
 def stat(period: Period, start: dt.date, name: str) -> str:
     """Return the key of the counter `name` of a period."""
     return f"analytics:stats:{period}:{period.key(start)}:{name}"
 
 
+@lru_cache(maxsize=1024)
 def ttl_seconds(period: Period, start: dt.date, today: dt.date) -> int:
     """Return how long a key of the period lives when written today.
 
