@@ -67,6 +67,9 @@ class Express:
         """Answer a request, whichever way it takes."""
         if request.raw_path != EVENT or not _is_plain(request):
             return await self._handle(request)
+        return await self._handle_event(request)
+
+    async def _handle_event(self, request: web.Request) -> web.StreamResponse:
         started, intake = time.perf_counter(), self._app[INTAKE]
         try:
             check_host(request)
