@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.periods import Period, local_day
 from maicivy.storage import epochs, keys
 from maicivy.storage.breaker import Breaker
+from maicivy.storage.changes import Changes
 from maicivy.storage.refresh import REFRESH, refresh_arguments
 from maicivy.storage.totals import expected_sketches
 
@@ -78,6 +79,7 @@ class Realtime:
         self._metrics = metrics
         self._zone = zone
         self._breaker = Breaker()
+        self.changes = Changes()
         # Cheaper than the library's own pool that waits; some connections are others' business.
         self._places = asyncio.Semaphore(MAX_CONNECTIONS - SPARE_CONNECTIONS)
         self._missed = 0
@@ -101,6 +103,7 @@ class Realtime:
         """Stop relying on the numbers in Redis until somebody has looked."""
         self.trusted = False
         self.distrusted.set()
+        self.changes.note()
 
     def missed(self) -> int:
         """Return a count that grows with each call of `distrust`, for `trust`."""
@@ -119,6 +122,7 @@ class Realtime:
         self.epoch = epoch
         if missed == self._missed:
             self.trusted = True
+            self.changes.note()
             self.lost_keys = False
             self.distrusted.clear()
 
@@ -151,12 +155,18 @@ class Realtime:
         expected = [keys.EPOCH, *expected_sketches(totals, today, len(messages))]
         told = refresh_arguments(totals, messages, expected, now, today)
         async with self.calling("refresh") as client:
-            try:
-                there, *replies = await client.eval(REFRESH, 0, *told)
-            except ResponseError:
-                # such as a Redis that is full: it is not away, but this write is missing
-                self.distrust()
-                return None
+            pipe = client.pipeline(transaction=False)
+            pipe.eval(REFRESH, 0, *told)
+            # A command of its own, and the last: Redis writes to the client that it has answered
+            # first at the end, and so to those who hear this before this process.
+            pipe.publish(keys.CHANGED, self.changes.name)
+            found, _ = await pipe.execute(raise_on_error=False)
+        self.changes.note()
+        if isinstance(found, Exception):
+            # such as a Redis that is full: it is not away, but this write is missing
+            self.distrust()
+            return None
+        there, *replies = found
         if there < len(expected) and self.trusted:
             # Somebody deleted keys of ours, and what was just written is all that they hold now.
             self.lost_keys = True
@@ -226,6 +236,7 @@ class Realtime:
             pipe = client.pipeline(transaction=False)
             pipe.delete(keys.EPOCH)
             pipe.zrem(keys.ACTIVE, str(visitor_id))
+            pipe.publish(keys.CHANGED, self.changes.name)
             await pipe.execute()
 
     async def themes(self, limit: int) -> list[tuple[str, int]] | None:
