@@ -33,6 +33,10 @@ class Changes:
         self._unheard = unheard
         self.note()
 
+    def concerns_others(self, heard: int) -> bool:
+        """Say whether of `heard` subscribers one may be another process."""
+        return heard > (self._unheard is not None)
+
     def count(self) -> int:
         """Return a count that is the same as at an earlier call only if nothing has changed since.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.periods import Period, local_day
@@ -154,19 +154,16 @@ class Realtime:
         today = local_day(now, self._zone)
         expected = [keys.EPOCH, *expected_sketches(totals, today, len(messages))]
         told = refresh_arguments(totals, messages, expected, now, today)
+        told += [keys.CHANGED, self.changes.name]
         async with self.calling("refresh") as client:
-            pipe = client.pipeline(transaction=False)
-            pipe.eval(REFRESH, 0, *told)
-            # A command of its own, and the last: Redis writes to the client that it has answered
-            # first at the end, and so to those who hear this before this process.
-            pipe.publish(keys.CHANGED, self.changes.name)
-            found, _ = await pipe.execute(raise_on_error=False)
+            try:
+                there, *replies, heard = await client.eval(REFRESH, 0, *told)
+            except ResponseError:
+                # such as a Redis that is full: it is not away, but this write is missing
+                self.distrust()
+                return None
+            await self._passed_on(client, heard)
         self.changes.note()
-        if isinstance(found, Exception):
-            # such as a Redis that is full: it is not away, but this write is missing
-            self.distrust()
-            return None
-        there, *replies = found
         if there < len(expected) and self.trusted:
             # Somebody deleted keys of ours, and what was just written is all that they hold now.
             self.lost_keys = True
@@ -174,6 +171,15 @@ class Realtime:
         replies = [replies[:3], *replies[3:]]
         self._notice_strays(replies[0], believed)
         return self._snapshot(replies, now, today)
+
+    async def _passed_on(self, client: redis.asyncio.Redis, heard: int) -> None:
+        """Return when a change that `heard` subscribers hear of is in their sockets.
+
+        Redis writes to them in the turn in which it answers, perhaps after its answer; what it
+        answers then belongs to a later turn.
+        """
+        if self.changes.concerns_others(heard):
+            await client.ping()
 
     def _notice_strays(self, reply: Any, believed: bytes | None) -> None:
         """See, from an MGET of the epoch after the writes, whose copy they went into."""
@@ -237,7 +243,8 @@ class Realtime:
             pipe.delete(keys.EPOCH)
             pipe.zrem(keys.ACTIVE, str(visitor_id))
             pipe.publish(keys.CHANGED, self.changes.name)
-            await pipe.execute()
+            *_, heard = await pipe.execute()
+            await self._passed_on(client, heard)
 
     async def themes(self, limit: int) -> list[tuple[str, int]] | None:
         """Return the most viewed themes, or None when not to be relied on."""
