@@ -20,7 +20,7 @@ from aiohttp import web
 
 from bench.figures import Figure
 from bench.program import ROOT, Program, running
-from run import run_loop
+from maicivy import loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,4 +180,4 @@ async def _one(program: Program, question: str, rounds: int) -> list[Figure]:
 
 
 if __name__ == "__main__":
-    run_loop(serve_bare(Path(sys.argv[1]).read_bytes(), sys.argv[2:]))
+    loop.run(serve_bare(Path(sys.argv[1]).read_bytes(), sys.argv[2:]))
