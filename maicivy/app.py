@@ -20,6 +20,7 @@ from maicivy.ingest.visitor import Keyring
 from maicivy.ingest.writer import Writer
 from maicivy.metrics import Metrics
 from maicivy.periods import Clock, local_day, utc_now
+from maicivy.reports.answers import Answers
 from maicivy.reports.source import Source
 from maicivy.shared import Seats, SharedSeats
 from maicivy.storage.addresses import AddressKeys
@@ -92,12 +93,14 @@ async def _build(app: web.Application, stores: Stores) -> None:
     """Put together what stands on the stores."""
     config, clock, metrics = app[keys.CONFIG], app[keys.CLOCK], app[keys.METRICS]
     source = Source(stores.postgres, stores.realtime, clock, config.timezone)
-    hub = Hub(source, metrics, app[keys.SEATS])
+    answers = Answers(source, metrics)
+    hub = Hub(source, answers, metrics, app[keys.SEATS])
     keyring = Keyring(stores.secret)
     app[keys.STORES] = stores
     app[keys.POSTGRES] = stores.postgres
     app[keys.REALTIME] = stores.realtime
     app[keys.SOURCE] = source
+    app[keys.ANSWERS] = answers
     app[keys.HUB] = hub
     app[keys.KEYRING] = keyring
     app[keys.IDENTIFIER] = Identifier(keyring, config.workers)
@@ -113,8 +116,8 @@ async def _build(app: web.Application, stores: Stores) -> None:
         clock=clock,
         queue_size=config.queue_size,
         batch_size=config.batch_size,
-        deliver=hub.broadcast,
-        observe=hub.observe,
+        deliver=hub.deliver_own,
+        observe=answers.observe,
     )
     app[keys.INTAKE] = Intake(
         config=config,
@@ -153,6 +156,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
     tasks.start("mirror", lambda: keep_mirror(stores.mirror, stores.realtime))
     tasks.start("subscription", lambda: hub.run_subscription(stores.patient_redis))
     tasks.start("heartbeat", hub.run_heartbeat)
+    tasks.start("feed", hub.run_rounds)
     tasks.start(
         "rotation",
         lambda: rotate_keys(app[keys.ADDRESSES], stores.partitions, stores.postgres, clock, zone),

@@ -201,6 +201,10 @@ class Metrics:
             "websocket_messages_skipped_total",
             "Messages dropped for WebSocket clients that read too slowly.",
         )
+        self.events_sampled_out = new.counter(
+            "websocket_events_sampled_out_total",
+            "Events left out of the live feed because too many came in.",
+        )
         self.cleanup_duration = new.histogram(
             "cleanup_duration_seconds", "Time of one cleanup run.", CLEANUP_BUCKETS
         )

@@ -126,6 +126,13 @@ SABOTAGES = (
         ("tests/chaos/test_program.py", "-k", "stopped"),
     ),
     Sabotage(
+        "do not listen to other processes' changes",
+        "maicivy/storage/pubsub.py",
+        "            self._changes.note()\n",
+        "            pass\n",
+        ("tests/integration/test_answers.py",),
+    ),
+    Sabotage(
         "drop partitions without a short lock timeout",
         "maicivy/storage/partitions.py",
         "LOCK_TIMEOUT_MILLISECONDS = 100",

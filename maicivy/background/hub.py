@@ -1,19 +1,20 @@
 """The live feed: events from Pub/Sub and a heartbeat, to every connected client.
 
-A client is a bounded queue that its connection empties; one that does not read loses its oldest
-messages, is closed when it stays full, and never delays another.
+A message is made ready once and written to each client; what comes in meanwhile goes out together
+in the next round. One that does not read has a bounded queue, loses its oldest messages, is closed
+when it stays full, and never delays another.
 """
 
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
-import dataclasses
 import json
 import logging
 from typing import TYPE_CHECKING
 
+from maicivy.background.clients import Client, text_frame
+from maicivy.background.sampling import Sampler
 from maicivy.errors import StorageUnavailable, Unavailable
 from maicivy.logs import fields
 from maicivy.reports import stats
@@ -23,58 +24,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from maicivy.metrics import Metrics
+    from maicivy.reports.answers import Answers
     from maicivy.reports.source import Source
     from maicivy.shared import Seats
     from maicivy.storage.pubsub import RedisClient
-    from maicivy.storage.realtime import Snapshot
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
-QUEUE_MESSAGES = 512
-STALLED_SECONDS = 10.0
+# Beyond it the feed is a sample, the same for everybody.
+EVENTS_PER_SECOND = 200
+# How many clients are written to before others have their turn on the event loop.
+SLICE_CLIENTS = 200
 RETRY_AFTER_SECONDS = 10
+STEADY_SECONDS = 10.0
 RESUBSCRIBE_PAUSES_SECONDS = (0.1, 0.5, 1.0, 2.0)
-
-
-class Client:
-    """One connection's messages that are still to be sent."""
-
-    def __init__(self, abort: Callable[[], None]) -> None:
-        self.abort = abort
-        self._messages: collections.deque[str] = collections.deque()
-        self._wake = asyncio.Event()
-        self._full_since: float | None = None
-
-    def put(self, message: str) -> bool:
-        """Queue a message; returns False when the oldest had to be dropped for it."""
-        room = len(self._messages) < QUEUE_MESSAGES
-        if not room:
-            self._messages.popleft()
-            if self._full_since is None:
-                self._full_since = asyncio.get_running_loop().time()
-        self._messages.append(message)
-        self._wake.set()
-        return room
-
-    def put_first(self, message: str) -> None:
-        """Queue a message before those that wait already."""
-        self._messages.appendleft(message)
-        self._wake.set()
-
-    async def take(self) -> list[str]:
-        """Wait for messages and return all that are queued."""
-        await self._wake.wait()
-        self._wake.clear()
-        messages = list(self._messages)
-        self._messages.clear()
-        self._full_since = None
-        return messages
-
-    def stalled(self) -> bool:
-        """Say whether the queue has been full for too long."""
-        since = self._full_since
-        return since is not None and asyncio.get_running_loop().time() - since > STALLED_SECONDS
 
 
 class Hub:
@@ -83,15 +47,22 @@ class Hub:
     def __init__(
         self,
         source: Source,
+        answers: Answers,
         metrics: Metrics,
         seats: Seats,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._source = source
+        self._answers = answers
         self._metrics = metrics
         self._seats = seats
         self._heartbeat_seconds = heartbeat_seconds
-        self._clients: set[Client] = set()
+        # In the order in which they came; the values are of no use.
+        self._clients: dict[Client, None] = {}
+        self._outbox: list[bytes] = []
+        self._waiting = asyncio.Event()
+        self._sampler = Sampler(EVENTS_PER_SECOND, asyncio.get_running_loop().time())
+        self._sampled_out = 0
         self.subscribed = asyncio.Event()
 
     def connect(self, abort: Callable[[], None]) -> Client:
@@ -106,7 +77,7 @@ class Hub:
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
         client = Client(abort)
-        self._clients.add(client)
+        self._clients[client] = None
         self._count_clients()
         log.info("WebSocket client connected", extra=fields(clients=len(self._clients)))
         return client
@@ -114,29 +85,46 @@ class Hub:
     def disconnect(self, client: Client) -> None:
         """Give the client's place back."""
         if client in self._clients:
-            self._clients.discard(client)
+            del self._clients[client]
             self._seats.give_back()
             self._count_clients()
             log.info("WebSocket client disconnected", extra=fields(clients=len(self._clients)))
 
-    def broadcast(self, messages: Iterable[str]) -> None:
-        """Queue `messages` for every client, in order."""
-        for message in messages:
-            skipped = sum(not client.put(message) for client in self._clients)
-            if skipped:
-                self._metrics.messages_skipped.inc(skipped)
+    def deliver(self, events: Sequence[bytes]) -> None:
+        """Send events to every client; beyond 200 a second only the latest of them."""
+        passed = self._sampler.take(len(events), asyncio.get_running_loop().time())
+        skipped = len(events) - passed
+        if skipped:
+            self._sampled_out += skipped
+            self._metrics.events_sampled_out.inc(skipped)
+        if passed:
+            self.broadcast(events[skipped:])
 
-    def observe(self, snapshot: Snapshot) -> None:
-        """Show the live numbers in the metrics."""
-        rate = stats.conversion_rate(snapshot.letters_today, snapshot.unique_today)
-        self._metrics.current_visitors.set(snapshot.current_visitors)
-        self._metrics.conversion_rate.set(rate)
+    def deliver_own(self, events: Sequence[str]) -> None:
+        """Send events of this process that could not be published."""
+        self.deliver([event.encode() for event in events])
 
-    async def stats_message(self, kind: str) -> str:
+    def broadcast(self, messages: Iterable[bytes]) -> None:
+        """Send `messages` to every client, in order."""
+        self._outbox += map(text_frame, messages)
+        self._waiting.set()
+
+    async def run_rounds(self) -> None:
+        """Send all that has come in meanwhile to all clients, a slice of them at a time."""
+        while True:
+            await self._waiting.wait()
+            self._waiting.clear()
+            frames, self._outbox = self._outbox, []
+            joined, clients = b"".join(frames), list(self._clients)
+            for start in range(0, len(clients), SLICE_CLIENTS):
+                if start:
+                    await asyncio.sleep(0)
+                self._send(clients[start : start + SLICE_CLIENTS], frames, joined)
+
+    async def stats_message(self, kind: str, **extra: int) -> bytes:
         """Return a message of `kind` with the live numbers; raises `StorageUnavailable`."""
-        snapshot = await stats.realtime(self._source)
-        self.observe(snapshot)
-        return json.dumps({"type": kind, "data": snapshot_fields(snapshot)})
+        numbers = (await self._answers.realtime()).data
+        return json.dumps({"type": kind, "data": numbers, **extra}).encode()
 
     async def run_heartbeat(self) -> None:
         """Send the live numbers to everybody every 5 s, from one computation."""
@@ -144,7 +132,7 @@ class Hub:
         next_at = loop.time()
         while True:
             try:
-                self.broadcast([await self.stats_message("heartbeat")])
+                await self._beat()
             except StorageUnavailable as error:
                 log.warning("no numbers for the heartbeat", extra=fields(error=str(error)))
             await self._show_themes()
@@ -161,9 +149,11 @@ class Hub:
         while True:
             started = loop.time()
             try:
-                await pubsub.listen(client, self._deliver, self.subscribed)
+                await pubsub.listen(
+                    client, self._source.realtime.changes, self.deliver, self.subscribed
+                )
             except StorageUnavailable as error:
-                failures = failures + 1 if loop.time() - started < STALLED_SECONDS else 0
+                failures = failures + 1 if loop.time() - started < STEADY_SECONDS else 0
                 log.warning("Pub/Sub connection lost", extra=fields(error=str(error)))
             self._metrics.pubsub_reconnects.inc()
             last = len(RESUBSCRIBE_PAUSES_SECONDS) - 1
@@ -176,8 +166,18 @@ class Hub:
         self._clients.clear()
         self._count_clients()
 
-    def _deliver(self, messages: Sequence[str]) -> None:
-        self.broadcast(messages)
+    async def _beat(self) -> None:
+        """Send the live numbers, and how many events were left out since the last time."""
+        skipped, extra = self._sampled_out, {}
+        if skipped:
+            extra["skipped_events"] = skipped
+        self.broadcast([await self.stats_message("heartbeat", **extra)])
+        self._sampled_out -= skipped
+
+    def _send(self, clients: Sequence[Client], frames: Sequence[bytes], joined: bytes) -> None:
+        dropped = sum(client.send(frames, joined) for client in clients)
+        if dropped:
+            self._metrics.messages_skipped.inc(dropped)
 
     async def _show_themes(self) -> None:
         with contextlib.suppress(StorageUnavailable):
@@ -186,10 +186,3 @@ class Hub:
 
     def _count_clients(self) -> None:
         self._metrics.websocket_connections.set(len(self._clients))
-
-
-def snapshot_fields(snapshot: Snapshot) -> dict[str, int]:
-    """Return the live numbers as the contract names them."""
-    values = dataclasses.asdict(snapshot)
-    del values["day"]
-    return values

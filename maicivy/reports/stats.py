@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 def conversion_rate(letters: int, unique_visitors: int) -> float:
     """Return letters per unique visitor to 4 decimals; 0.0 without visitors."""
     return round(letters / unique_visitors, 4) if unique_visitors else 0.0
+
+
+def snapshot_fields(snapshot: Snapshot) -> dict[str, int]:
+    """Return the live numbers as the contract names them."""
+    values = dataclasses.asdict(snapshot)
+    del values["day"]
+    return values
 
 
 async def realtime(source: Source) -> Snapshot:

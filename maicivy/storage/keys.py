@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 PREFIX = "analytics:"
 EPOCH = "analytics:epoch"
 CHANNEL = "analytics:realtime"
+CHANGED = "analytics:changed"
 ACTIVE = "analytics:realtime:visitors"
 THEMES = "analytics:themes:top"
 UNIQUE_VISITORS = "analytics:visitors:unique:"
 RATE_LIMIT = "analytics:ratelimit:"
 SCRATCH = "analytics:scratch:"
-TICK = "analytics:tick:"
 
 TOTAL_EVENTS = "total_events"
 LETTERS = "letters_generated"

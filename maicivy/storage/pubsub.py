@@ -1,11 +1,15 @@
-"""The Pub/Sub connection: messages in, and a tick of our own that proves it is alive."""
+"""The Pub/Sub connection: live events and changes in, and pings that prove it is alive.
+
+The library makes the connection, with whatever the URL asks for; what comes through it then is
+read here, as soon as it is there, for it costs the library ten times as much.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
-from typing import TYPE_CHECKING, Any, TypeAlias
+import contextlib
+import select
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from redis.exceptions import RedisError
 
@@ -17,80 +21,155 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from maicivy.storage.changes import Changes
+
+CONNECT_SECONDS = 5.0
 TICK_SECONDS = 2.0
 MISSES = 2
-POLL_SECONDS = 1.0
-BURST = 500
 
 # For those who hand a client over and have no business with the library itself.
 RedisClient: TypeAlias = "redis.asyncio.Redis"
 
-log = logging.getLogger(__name__)
+_CHANNELS = (keys.CHANNEL.encode(), keys.CHANGED.encode())
+_PING = b"*1\r\n$4\r\nPING\r\n"
 
 
 async def listen(
-    client: redis.asyncio.Redis, deliver: Callable[[Sequence[str]], None], ready: asyncio.Event
+    client: redis.asyncio.Redis,
+    changes: Changes,
+    deliver: Callable[[Sequence[bytes]], None],
+    ready: asyncio.Event,
 ) -> None:
-    """Hand every message of the live channel to `deliver`; `ready` is set while subscribed.
+    """Hand the messages of the live channel to `deliver`, and note the changes of other processes.
 
-    A half-open connection delivers nothing and reports nothing, so a tick is sent through the
-    same connection's own channel; after two that do not come back, or any other failure,
-    `StorageUnavailable` is raised and the caller subscribes anew.
+    `ready` is set while subscribed. A half-open connection delivers nothing and reports nothing, so
+    it is pinged; after two pings without an answer, or any other failure, `StorageUnavailable` is
+    raised and the caller subscribes anew.
     """
-    tick_channel = f"{keys.TICK}{secrets.token_hex(8)}"
-    pubsub = client.pubsub(ignore_subscribe_messages=True)
+    pool: Any = client.connection_pool
+    connection = pool.make_connection()
     try:
-        async with asyncio.timeout(5):
-            await pubsub.subscribe(keys.CHANNEL, tick_channel)
-        await _relay(client, pubsub, tick_channel, deliver, ready)
-    except (RedisError, OSError, TimeoutError) as error:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await connection.connect()
+        # Private: the library has no word for it, and asyncio lets protocols be exchanged.
+        transport = cast("asyncio.Transport", connection._writer.transport)  # noqa: SLF001
+        subscription = Subscription(transport, changes, deliver, ready)
+        transport.set_protocol(subscription)
+        try:
+            await subscription.run()
+        finally:
+            transport.abort()
+    except (RedisError, OSError, TimeoutError, ValueError) as error:
         raise StorageUnavailable(type(error).__name__) from error
     finally:
         ready.clear()
-        await _close(pubsub)
+        changes.listen(None)
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await connection.disconnect(nowait=True)
 
 
-async def _relay(
-    client: redis.asyncio.Redis,
-    pubsub: Any,
-    tick_channel: str,
-    deliver: Callable[[Sequence[str]], None],
-    ready: asyncio.Event,
-) -> None:
-    loop = asyncio.get_running_loop()
-    heard_at = loop.time()
-    ticked_at = -TICK_SECONDS
-    while loop.time() - heard_at <= TICK_SECONDS * (MISSES + 0.5):
-        if loop.time() - ticked_at >= TICK_SECONDS:
-            await client.publish(tick_channel, b"")
-            ticked_at = loop.time()
-        messages = await _burst(pubsub)
-        if any(message["channel"] == tick_channel.encode() for message in messages):
-            heard_at = loop.time()
-            ready.set()
-        live = [m["data"].decode() for m in messages if m["channel"] == keys.CHANNEL.encode()]
-        if live:
-            heard_at = loop.time()
-            deliver(live)
-    raise TimeoutError
+class Subscription(asyncio.Protocol):
+    """What comes through one connection, passed on within the same turn of the event loop."""
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        changes: Changes,
+        deliver: Callable[[Sequence[bytes]], None],
+        ready: asyncio.Event,
+    ) -> None:
+        self._transport = transport
+        self._changes = changes
+        self._deliver = deliver
+        self._ready = ready
+        self._held = b""
+        self._heard = False
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    async def run(self) -> None:
+        """Subscribe, and ping until the connection is lost: `OSError`, `TimeoutError`."""
+        self._transport.write(_command(b"SUBSCRIBE", *_CHANNELS))
+        # Counted, not timed: after a pause of the whole machine there is much to be heard.
+        misses = 0
+        while misses < MISSES:
+            self._heard = False
+            self._transport.write(_PING)
+            await asyncio.wait([self._ended], timeout=TICK_SECONDS)
+            if self._ended.done():
+                return self._ended.result()
+            misses = 0 if self._heard else misses + 1
+        raise TimeoutError
+
+    def unheard(self) -> bool:
+        """Say whether something has come, even to the kernel only, that is not passed on yet."""
+        return bool(self._held or self._poll.poll(0))
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what is whole."""
+        self._heard = True
+        data, place = self._held + data, 0
+        events: list[bytes] = []
+        try:
+            while (found := read_reply(data, place)) is not None:
+                parts, place = found
+                self._take(parts, events)
+        except ValueError as error:
+            self._end(error)
+        self._held = data[place:]
+        if events:
+            self._deliver(events)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Stop being relied on, at once."""
+        self._ready.clear()
+        self._changes.listen(None)
+        self._end(exc or ConnectionError("closed"))
+
+    def _take(self, parts: list[bytes], events: list[bytes]) -> None:
+        kind, channel = parts[0], parts[1] if len(parts) > 1 else b""
+        if kind == b"message" and channel == _CHANNELS[0]:
+            events.append(parts[2])
+        elif kind == b"message" and parts[2] != self._changes.name:
+            self._changes.note()
+        elif kind == b"subscribe" and channel == _CHANNELS[1]:
+            self._changes.listen(self.unheard)
+            self._ready.set()
+
+    def _end(self, error: BaseException) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)
+            self._ended.exception()  # nobody may be waiting any more
 
 
-async def _burst(pubsub: Any) -> list[dict[str, Any]]:
-    """Wait up to a second for a message, then take what else is there already."""
-    messages: list[dict[str, Any]] = []
-    timeout = POLL_SECONDS
-    while len(messages) < BURST:
-        message = await pubsub.get_message(timeout=timeout)
-        if message is None:
-            break
-        messages.append(message)
-        timeout = 0.0
-    return messages
+def read_reply(data: bytes, start: int) -> tuple[list[bytes], int] | None:
+    """Return the parts of the reply (RESP 2) that begins at `start`, and where the next one does.
+
+    None when it is not whole yet. Raises `ValueError` for what no subscription is sent.
+    """
+    end = data.find(b"\r\n", start)
+    if end < 0:
+        return None
+    if data[start : start + 1] != b"*":
+        raise ValueError("no array")
+    parts, place = [], end + 2
+    for _ in range(int(data[start + 1 : end])):
+        end = data.find(b"\r\n", place)
+        if end < 0:
+            return None
+        head, place = data[place:end], end + 2
+        if head[:1] == b"$":
+            end = place + int(head[1:])
+            if len(data) < end + 2:
+                return None
+            parts.append(data[place:end])
+            place = end + 2
+        else:
+            parts.append(head[1:])
+    return parts, place
 
 
-async def _close(pubsub: Any) -> None:
-    try:
-        async with asyncio.timeout(1):
-            await pubsub.aclose()
-    except (RedisError, OSError, TimeoutError):
-        log.debug("the Pub/Sub connection was gone already")
+def _command(*parts: bytes) -> bytes:
+    written = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+    return b"*%d\r\n%s" % (len(parts), written)

@@ -22,6 +22,7 @@ from maicivy.errors import NotTried, OperatorError, StorageUnavailable
 from maicivy.periods import Period, local_day
 from maicivy.storage import epochs, keys
 from maicivy.storage.breaker import Breaker
+from maicivy.storage.changes import Changes
 from maicivy.storage.refresh import REFRESH, refresh_arguments
 from maicivy.storage.totals import expected_sketches
 
@@ -78,6 +79,7 @@ class Realtime:
         self._metrics = metrics
         self._zone = zone
         self._breaker = Breaker()
+        self.changes = Changes()
         # Cheaper than the library's own pool that waits; some connections are others' business.
         self._places = asyncio.Semaphore(MAX_CONNECTIONS - SPARE_CONNECTIONS)
         self._missed = 0
@@ -101,6 +103,7 @@ class Realtime:
         """Stop relying on the numbers in Redis until somebody has looked."""
         self.trusted = False
         self.distrusted.set()
+        self.changes.note()
 
     def missed(self) -> int:
         """Return a count that grows with each call of `distrust`, for `trust`."""
@@ -119,6 +122,7 @@ class Realtime:
         self.epoch = epoch
         if missed == self._missed:
             self.trusted = True
+            self.changes.note()
             self.lost_keys = False
             self.distrusted.clear()
 
@@ -150,13 +154,16 @@ class Realtime:
         today = local_day(now, self._zone)
         expected = [keys.EPOCH, *expected_sketches(totals, today, len(messages))]
         told = refresh_arguments(totals, messages, expected, now, today)
+        told += [keys.CHANGED, self.changes.name]
         async with self.calling("refresh") as client:
             try:
-                there, *replies = await client.eval(REFRESH, 0, *told)
+                there, *replies, heard = await client.eval(REFRESH, 0, *told)
             except ResponseError:
                 # such as a Redis that is full: it is not away, but this write is missing
                 self.distrust()
                 return None
+            await self._passed_on(client, heard)
+        self.changes.note()
         if there < len(expected) and self.trusted:
             # Somebody deleted keys of ours, and what was just written is all that they hold now.
             self.lost_keys = True
@@ -164,6 +171,15 @@ class Realtime:
         replies = [replies[:3], *replies[3:]]
         self._notice_strays(replies[0], believed)
         return self._snapshot(replies, now, today)
+
+    async def _passed_on(self, client: redis.asyncio.Redis, heard: int) -> None:
+        """Return when a change that `heard` subscribers hear of is in their sockets.
+
+        Redis writes to them in the turn in which it answers, perhaps after its answer; what it
+        answers then belongs to a later turn.
+        """
+        if self.changes.concerns_others(heard):
+            await client.ping()
 
     def _notice_strays(self, reply: Any, believed: bytes | None) -> None:
         """See, from an MGET of the epoch after the writes, whose copy they went into."""
@@ -226,7 +242,9 @@ class Realtime:
             pipe = client.pipeline(transaction=False)
             pipe.delete(keys.EPOCH)
             pipe.zrem(keys.ACTIVE, str(visitor_id))
-            await pipe.execute()
+            pipe.publish(keys.CHANGED, self.changes.name)
+            *_, heard = await pipe.execute()
+            await self._passed_on(client, heard)
 
     async def themes(self, limit: int) -> list[tuple[str, int]] | None:
         """Return the most viewed themes, or None when not to be relied on."""

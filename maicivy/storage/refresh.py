@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # ARGV: 1 channel, 2 messages, one a line; 3 keys that should be there, by spaces; 4 counters, each
 # with value and time to live; 5 lines of sketches with times to live, then "|" and who came;
 # 6 active set, 7 scores and members, 8 the score that is over, 9 its time to live; 10 ranking,
-# 11 scores and themes, 12 how many are kept; 13 epoch, counters of events and letters, 14 sketch.
+# 11 scores and themes, 12 how many are kept; 13 epoch, counters of events and letters, 14 sketch;
+# 15 channel of changes, 16 who makes this one. The last that it returns is how many heard of that.
 # PUBLISH comes first, because a Redis that is full still does that.
 REFRESH = r"""
 local function words(text)
@@ -58,7 +59,9 @@ pieces(words(ARGV[11]), function(...) redis.call('ZADD', ARGV[10], 'GT', ...) en
 if ARGV[11] ~= '' then redis.call('ZREMRANGEBYRANK', ARGV[10], 0, -ARGV[12] - 1) end
 local values = redis.call('MGET', unpack(words(ARGV[13])))
 local active = redis.call('ZCOUNT', ARGV[6], '(' .. ARGV[8], '+inf')
-return {there, values[1], values[2], values[3], active, redis.call('PFCOUNT', ARGV[14])}
+local unique = redis.call('PFCOUNT', ARGV[14])
+local heard = redis.call('PUBLISH', ARGV[15], ARGV[16])
+return {there, values[1], values[2], values[3], active, unique, heard}
 """
 
 
@@ -69,7 +72,10 @@ def refresh_arguments(
     now: dt.datetime,
     today: dt.date,
 ) -> list[Any]:
-    """Return the arguments of `REFRESH`; `expected` are the keys that should be there."""
+    """Return the arguments of `REFRESH`; `expected` are the keys that should be there.
+
+    The last two, the channel of changes and a name, are left to the caller.
+    """
     told = [f"{name} {value} {ttl}" for name, value, ttl in counters(totals, today)]
     seen = [f"{instant:.6f} {visitor}" for visitor, instant in totals.last_seen.items()]
     themes = [f"{views} {theme}" for theme, views in totals.themes]

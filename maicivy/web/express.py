@@ -20,6 +20,7 @@ from maicivy.web.client import allowed_origin, check_host, session_cookie
 from maicivy.web.collect import TRACKED, answer_to
 from maicivy.web.keys import CONFIG, EXTRA_HEADERS, INTAKE, METRICS, PROXIES
 from maicivy.web.middleware import explained, put_headers, share
+from maicivy.web.ready import Ready
 from maicivy.web.routes import EVENT
 
 if TYPE_CHECKING:
@@ -29,26 +30,6 @@ if TYPE_CHECKING:
 
 # With one of these the long way is taken.
 _UNUSUAL = (hdrs.EXPECT, "X-Forwarded-Proto")
-
-
-class Ready(web.StreamResponse):
-    """An answer whose bytes, head and body, are put together already."""
-
-    def __init__(self, data: bytes, status: int) -> None:
-        super().__init__(status=status)
-        self._data = data
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Send everything; raises `ConnectionResetError` when the client is gone."""
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("Cannot write to closing transport")
-        self._keep_alive = request.keep_alive
-        transport.write(self._data)
-        await request.writer.drain()
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: everything is sent."""
 
 
 class Express:

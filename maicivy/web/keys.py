@@ -18,6 +18,7 @@ from maicivy.ingest.urls import QueryParameters
 from maicivy.ingest.visitor import Keyring
 from maicivy.ingest.writer import Writer
 from maicivy.metrics import Metrics
+from maicivy.reports.answers import Answers
 from maicivy.reports.source import Source
 from maicivy.shared import Seats
 from maicivy.storage.addresses import AddressKeys
@@ -42,6 +43,7 @@ STORES = web.AppKey("STORES", Stores)
 CLEANUP = web.AppKey("CLEANUP", Cleanup)
 POSTGRES = web.AppKey("POSTGRES", Postgres)
 REALTIME = web.AppKey("REALTIME", Realtime)
+ANSWERS = web.AppKey("ANSWERS", Answers)
 SOURCE = web.AppKey("SOURCE", Source)
 KEYRING = web.AppKey("KEYRING", Keyring)
 IDENTIFIER = web.AppKey("IDENTIFIER", Identifier)

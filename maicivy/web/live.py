@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, WSCloseCode, WSMsgType, web
 
+from maicivy.background.clients import text_frame
 from maicivy.errors import InvalidRequest, StorageUnavailable, UpgradeRequired
 from maicivy.ingest.body import parse_object
 from maicivy.web.client import check_origin
 from maicivy.web.keys import CONFIG, HUB, SOCKETS
 
 if TYPE_CHECKING:
-    from maicivy.background.hub import Client, Hub
+    from aiohttp.abc import AbstractStreamWriter
+
+    from maicivy.background.clients import Client
+    from maicivy.background.hub import Hub
 
 MAX_FRAME_BYTES = 4096
 PING_SECONDS = 20.0
 FLOOD_MESSAGES = 100
 FLOOD_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
+# A client with more than this still to be read is no longer written to directly.
+ROOM_BYTES = 16 * 1024
 
 
 async def websocket(request: web.Request) -> web.WebSocketResponse:
@@ -42,9 +48,9 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
         timeout=CLOSE_SECONDS,
     )
     try:
-        await socket.prepare(request)
+        writer = await socket.prepare(request)
         request.app[SOCKETS].add(socket)
-        await _serve(socket, hub, client)
+        await _serve(_Line(request, socket, writer), hub, client)
     finally:
         request.app[SOCKETS].discard(socket)
         hub.disconnect(client)
@@ -81,22 +87,54 @@ def _check_handshake(request: web.Request) -> None:
         raise InvalidRequest("A WebSocket handshake has no body.", code="invalid_handshake")
 
 
-async def _serve(socket: web.WebSocketResponse, hub: Hub, client: Client) -> None:
+class _Line:
+    """The way to one client, beside aiohttp's own: both write whole frames only.
+
+    aiohttp writes what it has to say (pongs, pings, the closing handshake) at once as well, and
+    nothing is compressed, so that frames of the two cannot be mixed up.
+    """
+
+    def __init__(
+        self, request: web.Request, socket: web.WebSocketResponse, writer: AbstractStreamWriter
+    ) -> None:
+        self.socket = socket
+        self.drain = writer.drain
+        self._transport = request.transport
+
+    def has_room(self) -> bool:
+        """Say whether it is open and what is written now goes out soon."""
+        transport = self._open()
+        return transport is not None and transport.get_write_buffer_size() < ROOM_BYTES
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames; nothing once the closing handshake has begun."""
+        transport = self._open()
+        if transport is not None:
+            transport.write(frames)
+
+    def _open(self) -> asyncio.Transport | None:
+        transport = self._transport
+        closed = transport is None or self.socket.closed or transport.is_closing()
+        return None if closed else transport
+
+
+async def _serve(line: _Line, hub: Hub, client: Client) -> None:
     # What is broadcast meanwhile waits: the numbers come first, and no event is missed after them.
-    client.put_first(await _stats(hub, "initial_stats"))
-    sender = asyncio.create_task(_send(socket, client))
+    client.start(line, text_frame(await _stats(hub, "initial_stats")))
+    sender = asyncio.create_task(_send(line, client))
     try:
-        await _receive(socket, hub, client)
+        await _receive(line.socket, hub, client)
     finally:
         sender.cancel()
         await asyncio.wait([sender], timeout=CLOSE_SECONDS)
 
 
-async def _send(socket: web.WebSocketResponse, client: Client) -> None:
+async def _send(line: _Line, client: Client) -> None:
+    """Send what is queued, as fast as the client reads."""
     with contextlib.suppress(ConnectionError):
         while True:
-            for message in await client.take():
-                await socket.send_str(message)
+            line.write(await client.take())
+            await line.drain()
 
 
 async def _receive(socket: web.WebSocketResponse, hub: Hub, client: Client) -> None:
@@ -121,15 +159,15 @@ async def _answer(text: str, hub: Hub, client: Client) -> None:
     except InvalidRequest as error:
         return _put_error(client, error.message, error.code)
     if kind == "ping":
-        client.put(json.dumps({"type": "pong", "time": int(time.time())}))
+        _put(client, json.dumps({"type": "pong", "time": int(time.time())}).encode())
     elif kind == "refresh_stats":
-        client.put(await _stats(hub, "initial_stats"))
+        _put(client, await _stats(hub, "initial_stats"))
     else:
         _put_error(client, "The type must be ping or refresh_stats.", "unknown_type")
     return None
 
 
-async def _stats(hub: Hub, kind: str) -> str:
+async def _stats(hub: Hub, kind: str) -> bytes:
     try:
         return await hub.stats_message(kind)
     except StorageUnavailable:
@@ -137,11 +175,16 @@ async def _stats(hub: Hub, kind: str) -> str:
 
 
 def _put_error(client: Client, error: str, code: str) -> None:
-    client.put(_error(error, code))
+    _put(client, _error(error, code))
 
 
-def _error(error: str, code: str) -> str:
-    return json.dumps({"type": "error", "error": error, "code": code})
+def _put(client: Client, message: bytes) -> None:
+    frame = text_frame(message)
+    client.send([frame], frame)
+
+
+def _error(error: str, code: str) -> bytes:
+    return json.dumps({"type": "error", "error": error, "code": code}).encode()
 
 
 def _abort(request: web.Request) -> None:

@@ -13,6 +13,8 @@ from maicivy.web.openapi_me import me
 from maicivy.web.openapi_parts import (
     HEADERS,
     LIVE_FEED,
+    REVALIDATION,
+    UNCHANGED,
     answered,
     errors,
     json_answer,
@@ -31,6 +33,9 @@ is something to say about the data, or \
 out of range is answered 400, and the sentence names it. An unknown address is 404 `not_found`; \
 another method than those described is 405 `method_not_allowed` with `Allow`. `HEAD` is answered \
 wherever `GET` is. 503 says in `Retry-After` when to come back.
+
+**Asking again.** Reports that have an `ETag` may be kept and asked for again with \
+`If-None-Match`: 304 says that nothing has changed.
 
 **Origins.** Pages of the origins that the operator allows may read every answer, with \
 credentials; their preflights (`OPTIONS`) are answered 204.
@@ -104,17 +109,22 @@ def _report(
     meta: Json | None = None,
     *,
     large: bool = False,
+    kept: bool = True,
 ) -> Json:
+    """Describe a report; `kept` says that it may be kept, and asked for again by its `ETag`."""
     codes = {503: ["unavailable", *(["busy"] if large else [])]}
     if parameters:
         codes[400] = ["invalid_parameter"]
         if any(one.get("required") for one in parameters):
             codes[400].append("missing_parameter")
-    found = json_answer("The answer.", schemas.answer(data, meta), ["Cache-Control"])
+    found: Json = {"200": json_answer("The answer.", schemas.answer(data, meta), ["Cache-Control"])}
+    if kept:
+        found["200"]["headers"] |= REVALIDATION
+        found["304"] = UNCHANGED
     operation: Json = {"tags": ["numbers"], "summary": summary, "operationId": f"get_{name}"}
     if parameters:
         operation["parameters"] = parameters
-    return {"get": operation | {"responses": {"200": found} | errors(codes)}}
+    return {"get": operation | {"responses": found | errors(codes)}}
 
 
 def _timeline() -> Json:
@@ -125,6 +135,7 @@ def _timeline() -> Json:
         [query("limit", schemas.LIMIT, "How many."), _place()],
         schemas.TIMELINE_META,
         large=True,
+        kept=False,
     )
     report["get"]["responses"]["200"]["links"] = {
         "NextPage": {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from maicivy.ingest.visitor import COOKIE_NAME
 from maicivy.web import schemas
 from maicivy.web.live import MAX_FRAME_BYTES
+from maicivy.web.ready import REVALIDATED
 from maicivy.web.schemas import Json, error_of, ref
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ HEADERS: Json = {
     "Cache-Control-Private": _header(
         "Nobody keeps it.", {"const": "no-store, private"}, required=True
     ),
+    "Cache-Control-Revalidated": _header(
+        "It may be kept, and is asked for again before it is used.",
+        {"const": REVALIDATED},
+        required=True,
+    ),
+    "ETag": _header("Names these bytes.", schemas.STRING, required=True),
     "Access-Control-Allow-Origin": _header(
         "Every page may read this document.", schemas.STRING, required=True
     ),
@@ -103,6 +110,14 @@ HEADERS: Json = {
     "X-RateLimit-Remaining": _header("Events left.", _NUMBER),
     "X-RateLimit-Reset": _header("Seconds until a place is free.", _NUMBER),
 }
+
+# What a report may be asked for again with, and what is said of one that is the same still.
+REVALIDATION: Json = {
+    "Cache-Control": ref("Cache-Control-Revalidated", "headers"),
+    "ETag": ref("ETag", "headers"),
+}
+UNCHANGED: Json = answered("It is still the one that `If-None-Match` names.")
+UNCHANGED["headers"] |= REVALIDATION
 
 _NUMBERS = schemas.REALTIME
 
@@ -119,11 +134,18 @@ _EVENT = schemas.object_of(
     data={"type": "object"},
 )
 
+_HEARTBEAT = _message("heartbeat", data=_NUMBERS)
+_HEARTBEAT["properties"]["skipped_events"] = _NUMBER | {
+    "minimum": 1,
+    "description": "Events since the last heartbeat that nobody was sent; absent when none.",
+}
+
 LIVE_FEED: Json = {
     "summary": "The live feed",
     "description": (
         "Text messages of JSON. `initial_stats` comes first and answers `refresh_stats`, `pong`"
-        " answers `ping`, `heartbeat` comes every 5 s, every event as it happens. What is not"
+        " answers `ping`, `heartbeat` comes every 5 s, every event as it happens, or, beyond 200 a"
+        " second, a sample of them. What is not"
         f" understood is answered with `error`; a message over {MAX_FRAME_BYTES} bytes ends the"
         " connection (1009), and so does a flood of them (1008) and the end of the program (1001)."
     ),
@@ -131,7 +153,7 @@ LIVE_FEED: Json = {
     "sends": {
         "anyOf": [
             _message("initial_stats", data=_NUMBERS),
-            _message("heartbeat", data=_NUMBERS),
+            _HEARTBEAT,
             _message("pong", time={"type": "integer", "description": "Unix time in seconds."}),
             _message("error", error=schemas.STRING, code=schemas.STRING),
             _EVENT,

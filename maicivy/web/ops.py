@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from maicivy.errors import StorageUnavailable
+from maicivy.reports.answers import answer_of
 from maicivy.web.files import OWN_POLICY, STATIC_FOLDER, file_response
 from maicivy.web.keys import CONFIG, LEDGER, METRICS, POSTGRES, REALTIME, SUPERVISOR, WRITER
 from maicivy.web.openapi import document
-from maicivy.web.reports import answer
+from maicivy.web.reports import unkept
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -56,7 +57,7 @@ async def _answers(question: Awaitable[object]) -> bool:
 
 async def get_ledger(request: web.Request) -> web.Response:
     """Answer `GET /ledger`: what came in since the start, and what became of it."""
-    return answer(request.app[LEDGER].summary())
+    return unkept(answer_of(request.app[LEDGER].summary()))
 
 
 async def get_metrics(request: web.Request) -> web.Response:

@@ -3,47 +3,51 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from maicivy.background.hub import snapshot_fields
 from maicivy.errors import InvalidRequest
 from maicivy.ingest.event import stored_url
-from maicivy.reports import heatmap, stats, timeline
+from maicivy.reports import heatmap, timeline
+from maicivy.reports.answers import answer_of, named
 from maicivy.web import params
-from maicivy.web.keys import HUB, KEYRING, PARAMETERS, SOURCE
+from maicivy.web.keys import ANSWERS, KEYRING, PARAMETERS, SOURCE
+from maicivy.web.ready import JSON, report
+
+if TYPE_CHECKING:
+    from maicivy.reports.answers import Answer
 
 
-def answer(data: Any, meta: dict[str, Any] | None = None) -> web.Response:
-    """Return `data` as a successful answer."""
-    body = {"success": True, "data": data}
-    if meta is not None:
-        body["meta"] = meta
-    return web.json_response(body, headers={"Cache-Control": "no-store"})
+# Rows of single visitors are kept nowhere: they can have them removed.
+NEVER_KEPT = "no-store"
 
 
-async def get_realtime(request: web.Request) -> web.Response:
+def unkept(answer: Answer) -> web.Response:
+    """Return an answer that is kept nowhere."""
+    headers = {"Cache-Control": NEVER_KEPT, "Content-Type": JSON}
+    return web.Response(body=answer.body, headers=headers)
+
+
+async def get_realtime(request: web.Request) -> web.StreamResponse:
     """Answer `GET /realtime`."""
-    snapshot = await stats.realtime(request.app[SOURCE])
-    request.app[HUB].observe(snapshot)
-    return answer(snapshot_fields(snapshot))
+    return report(request, await request.app[ANSWERS].realtime())
 
 
-async def get_stats(request: web.Request) -> web.Response:
+async def get_stats(request: web.Request) -> web.StreamResponse:
     """Answer `GET /stats`."""
-    return answer(await stats.by_period(request.app[SOURCE], params.period(request)))
+    return report(request, await request.app[ANSWERS].by_period(params.period(request)))
 
 
-async def get_themes(request: web.Request) -> web.Response:
+async def get_themes(request: web.Request) -> web.StreamResponse:
     """Answer `GET /themes`."""
     limit = params.integer(request, "limit", 5, 1, 20)
-    return answer(await stats.themes(request.app[SOURCE], limit))
+    return report(request, await request.app[ANSWERS].themes(limit))
 
 
-async def get_letters(request: web.Request) -> web.Response:
+async def get_letters(request: web.Request) -> web.StreamResponse:
     """Answer `GET /letters`."""
-    return answer(await stats.letters(request.app[SOURCE], params.period(request)))
+    return report(request, await request.app[ANSWERS].letters(params.period(request)))
 
 
 async def get_timeline(request: web.Request) -> web.Response:
@@ -69,10 +73,10 @@ async def get_timeline(request: web.Request) -> web.Response:
         "count": len(page.events),
         "next_cursor": page.next_cursor,
     }
-    return answer(page.events, meta)
+    return unkept(answer_of(page.events, meta))
 
 
-async def get_heatmap(request: web.Request) -> web.Response:
+async def get_heatmap(request: web.Request) -> web.StreamResponse:
     """Answer `GET /heatmap`; what is asked for is looked for as it is stored."""
     asked = params.text(request, "page_url") or ""
     hours = params.integer(request, "hours", 24, 1, 168)
@@ -81,5 +85,4 @@ async def get_heatmap(request: web.Request) -> web.Response:
     points = await heatmap.points(request.app[SOURCE], exact, path, hours)
     meta = json.dumps({"page_url": page_url, "hours": hours, "count": points.count})
     body = f'{{"success": true, "data": {points.json}, "meta": {meta}}}'
-    headers = {"Cache-Control": "no-store"}
-    return web.Response(text=body, content_type="application/json", headers=headers)
+    return report(request, named(None, body.encode()))

@@ -34,7 +34,7 @@ async def test_two_instances(arena: Arena) -> None:
         for n in range(len(seen))
     ]
     watching = [asyncio.create_task(_watch(*pair)) for pair in zip(sockets, seen, strict=True)]
-    async with load.running():
+    async with load.running(workers=4):  # so slow that the live feed is no sample
         await asyncio.sleep(short_or_full(4, 20))
         commands = [asyncio.to_thread(program.run, "cleanup") for program in arena.programs]
         cleanups = await asyncio.gather(*commands)

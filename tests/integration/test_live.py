@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
+from maicivy.background import clients
 from maicivy.background import hub as hub_module
 from maicivy.storage import pubsub
 from maicivy.web import keys, live
@@ -71,7 +72,7 @@ async def test_what_is_broadcast_before_the_first_numbers_comes_after_them(
 
     monkeypatch.setattr(hub, "stats_message", slow)
     async with live_client.ws_connect(WS) as socket:
-        hub.broadcast(['{"type": "early"}'])
+        hub.broadcast([b'{"type": "early"}'])
         gate.set()
         types = [(await socket.receive_json(timeout=5))["type"] for _ in range(2)]
     assert types == ["initial_stats", "early"]
@@ -169,7 +170,7 @@ async def test_every_client_sees_every_event_once_and_in_order(live_client: Clie
 async def test_a_client_that_does_not_read_is_closed_and_delays_nobody(
     live_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "STALLED_SECONDS", 0.2)
+    monkeypatch.setattr(clients, "STALLED_SECONDS", 0.2)
     monkeypatch.setattr(live, "PING_SECONDS", 600.0)  # which would find it too, later
     hub = live_client.app[keys.HUB]
     _, writer = await asyncio.open_connection(live_client.host, live_client.port, limit=1)
@@ -181,7 +182,7 @@ async def test_a_client_that_does_not_read_is_closed_and_delays_nobody(
         await until(lambda: len(hub._clients) == 2)
         received, big = 0, json.dumps({"type": "x", "data": "y" * 8000})
         for _ in range(400):
-            hub.broadcast([big] * 10)
+            hub.broadcast([big.encode()] * 10)
             while received < 3000:
                 message = await asyncio.wait_for(healthy.receive(), 5)
                 received += message.data == big
@@ -195,6 +196,94 @@ async def test_a_client_that_does_not_read_is_closed_and_delays_nobody(
         line for line in metrics.splitlines() if line.startswith("maicivy_websocket_messages_skip")
     )
     assert float(skipped.split()[1]) > 0
+
+
+async def test_beyond_two_hundred_events_a_second_the_feed_is_a_sample(
+    live_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = live_client.app[keys.HUB]
+    monkeypatch.setattr(hub, "_heartbeat_seconds", 0.5)
+    async with live_client.ws_connect(WS) as one, live_client.ws_connect(WS) as other:
+        for socket in (one, other):
+            await read(socket, "heartbeat")
+        hub.deliver([b'{"type": "flood", "n": %d}' % n for n in range(1000)])
+        seen: list[list[int]] = []
+        told = []
+        for socket in (one, other):
+            numbers = []
+            while "skipped_events" not in (message := await socket.receive_json(timeout=10)):
+                assert message["type"] in {"flood", "heartbeat", "initial_stats"}
+                numbers += [message["n"]] if message["type"] == "flood" else []
+            told.append(message["skipped_events"])
+            seen.append(numbers)
+            assert message["type"] == "heartbeat"
+            assert "skipped_events" not in await read(socket, "heartbeat")
+    assert seen[0] == seen[1] == list(range(800, 1000))
+    assert told == [800, 800]
+    metrics = await (await live_client.get("/metrics")).text()
+    assert "maicivy_websocket_events_sampled_out_total 800.0" in metrics
+
+
+async def test_events_that_come_together_go_out_in_one_write(
+    live_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[int] = []
+    write = live._Line.write
+
+    def count(line: Any, frames: bytes) -> None:
+        writes.append(frames.count(b"together"))
+        write(line, frames)
+
+    async with live_client.ws_connect(WS) as socket:
+        await read(socket, "initial_stats")
+        monkeypatch.setattr(live._Line, "write", count)
+        hub = live_client.app[keys.HUB]
+        for _ in range(3):
+            hub.deliver([b'{"type": "together"}'] * 5)
+        for _ in range(15):
+            await read(socket, "together")
+    assert 15 in writes
+
+
+async def test_a_crowd_is_written_to_in_slices(
+    live_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "SLICE_CLIENTS", 2)
+    hub = live_client.app[keys.HUB]
+    sockets = [await live_client.ws_connect(WS) for _ in range(5)]
+    for socket in sockets:
+        await read(socket, "initial_stats")
+    slices: list[int] = []
+    send = hub._send
+
+    def note(clients: Any, *rest: Any) -> None:
+        slices.append(len(clients))
+        # what comes in between has its turn before the next slice
+        asyncio.get_running_loop().call_soon(slices.append, 0)
+        send(clients, *rest)
+
+    monkeypatch.setattr(hub, "_send", note)
+    hub.broadcast([b'{"type": "crowd"}'])
+    for socket in sockets:
+        await read(socket, "crowd")
+    assert slices[:5] == [2, 0, 2, 0, 1]
+    for socket in sockets:
+        await socket.close()
+
+
+async def test_nothing_follows_a_goodbye(live_client: Client) -> None:
+    hub = live_client.app[keys.HUB]
+    async with live_client.ws_connect(WS, autoclose=False) as socket:
+        await read(socket, "initial_stats")
+        [line] = live_client.app[keys.SOCKETS]
+        closing = asyncio.create_task(line.close())
+        await asyncio.sleep(0)
+        hub.broadcast([b'{"type": "late"}'])
+        while (message := await socket.receive(timeout=5)).type is WSMsgType.TEXT:
+            assert message.json()["type"] != "late"
+        assert message.type is WSMsgType.CLOSE
+        await socket.close()
+        await closing
 
 
 async def test_stopping_says_goodbye(make_client: ClientFactory) -> None:
@@ -226,12 +315,8 @@ async def test_a_lost_subscription_is_made_anew(live_client: Client, redis_clien
 async def test_a_half_open_subscription_is_noticed(
     live_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hear_nothing(_: Any) -> list[dict[str, Any]]:
-        await asyncio.sleep(0.05)
-        return []
-
     monkeypatch.setattr(pubsub, "TICK_SECONDS", 0.1)
-    monkeypatch.setattr(pubsub, "_burst", hear_nothing)
+    monkeypatch.setattr(pubsub.Subscription, "data_received", lambda *_: None)
     hub = live_client.app[keys.HUB]
     await until(lambda: not hub.subscribed.is_set())
     monkeypatch.undo()
