@@ -703,10 +703,8 @@ class TestUnusable:
         assert processes_under(tmp_path) == []
 
     def test_server_that_does_not_start(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(postgres.SETTINGS, "max_connections", "-1")
-        with pytest.raises(
-            EmbeddedError, match=r"stopped while starting: .*max_connections.*log is"
-        ):
+        monkeypatch.setitem(postgres.SETTINGS, "work_mem", "-1")
+        with pytest.raises(EmbeddedError, match=r"stopped while starting: .*work_mem.*log is"):
             embedded.start(data)
         assert processes_under(data) == []
         monkeypatch.undo()

@@ -44,8 +44,8 @@ async def test_health_without_postgres(client: Client, monkeypatch: pytest.Monke
     async def gone(*_: Any) -> Any:
         raise StorageUnavailable("gone")
 
-    monkeypatch.setattr(Postgres, "fetch", gone)
-    monkeypatch.setattr(Postgres, "write", gone)
+    for question in ("fetch", "scan", "write"):
+        monkeypatch.setattr(Postgres, question, gone)
     response = await client.get("/health/deep")
     assert (response.status, (await response.json())["services"]["postgres"]) == (503, "down")
     for path in ("timeline", "heatmap", "letters?period=day"):
