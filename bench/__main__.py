@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from bench import cleanup, copy, fanout, feed, footprint, ingest, reads, reports, results
+from bench import cleanup, copy, fanout, feed, footprint, ingest, limits, reads, reports, results
 from bench.scenario import Scenario
 
 # In the order in which they are run and shown.
@@ -22,6 +22,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("redis", "Redis' copy of a million visitors in 90 days", copy.measure),
     Scenario("reads", "Answers to 50 connections, beside a bare handler", reads.measure),
     Scenario("fanout", "An event's way to many live clients", fanout.measure),
+    Scenario("limits", "What the servers alone can do", limits.measure),
     Scenario("footprint", "At rest, and after a million events", footprint.measure),
 )
 
