@@ -34,8 +34,9 @@ sabotage: $(VENV)/.test ## break the product, line by line, and see the tests tu
 audit: $(VENV)/.audit ## ask the advisory databases about what is installed
 	$(BIN)/pip-audit --strict --skip-editable
 
-bench: $(VENV)/.test ## measure against a bare aiohttp handler
-	@env -u MAICIVY_SITE_DIR $(BIN)/python -m bench
+bench: $(VENV)/.test ## measure everything, for an hour; writes bench/RESULTS.md and its chart
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@env -u MAICIVY_SITE_DIR $(BIN)/python -m bench $(BENCH)
 
 fuzz: $(VENV)/.test ## look for a body that breaks the parser (FUZZ_SECONDS=600)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'

@@ -30,7 +30,9 @@ QUESTIONS = (f"{API}/realtime", f"{API}/stats?period=day")
 CONNECTIONS = 50
 SECONDS = 5
 EVENTS_PER_SECOND = 2000
-INGEST_CONNECTIONS = 100
+# In requests of ten: one by one they would keep the program busy, and not the reports.
+BATCH = 10
+INGEST_CONNECTIONS = 20
 # While events come in: at the edge of what is possible a percentile says nothing.
 READS_PER_SECOND = 500
 HOP_HEADERS = {"Content-Length", "Date"}
@@ -45,9 +47,11 @@ function delay() return pause end
 function request()
   n = n + 1
   local address = string.format("10.%d.%d.%d", n / 65536 % 256, n / 256 % 256, n % 256)
-  return wrk.format("POST", "/api/v1/analytics/event",
+  local data = '{"x":' .. n % 1900 .. ',"y":7}'
+  local event = '{"event_type":"button_click","page_url":"/cv","event_data":' .. data .. '}'
+  return wrk.format("POST", "/api/v1/analytics/events",
     {["Content-Type"] = "application/json", ["X-Forwarded-For"] = address},
-    '{"event_type":"button_click","page_url":"/cv"}')
+    '{"events":[' .. string.rep(event, BATCH, ",") .. ']}')
 end
 """
 
@@ -116,9 +120,9 @@ def _measured(command: list[str]) -> tuple[float, float]:
 def events(program: Program) -> Iterator[None]:
     """Have events come in meanwhile."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(EVENTS)
+        script.write(EVENTS.replace("BATCH", str(BATCH)))
         script.flush()
-        pause = INGEST_CONNECTIONS * 1000 // EVENTS_PER_SECOND
+        pause = INGEST_CONNECTIONS * BATCH * 1000 // EVENTS_PER_SECOND
         command = ["wrk", "-t1", f"-c{INGEST_CONNECTIONS}", "-d600", "-s", script.name]
         process = subprocess.Popen(
             [*command, program.url, "--", str(pause)], stdout=subprocess.DEVNULL

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import chart
 from bench.figures import Figure, short, spread
 
 if TYPE_CHECKING:
@@ -42,33 +43,36 @@ def machine() -> dict[str, str]:
 
 
 def write(scenarios: Sequence[Scenario]) -> None:
-    """Write RESULTS.md from what is kept."""
-    lines = [
-        "# Results",
-        "",
-        "Written by `make bench`: medians of the rounds, and their range.",
-        "",
-    ]
+    """Write RESULTS.md and the chart from what is kept."""
+    lines = ["# Results", "", "Written by `make bench`: medians of the rounds and their range.", ""]
+    figures: list[Figure] = []
     for scenario in scenarios:
         file = FOLDER / f"{scenario.name}.json"
         if file.exists():
-            lines += _section(scenario, json.loads(file.read_text()))
+            kept = json.loads(file.read_text())
+            seen = [_figure(one) for one in kept["figures"]]
+            lines += _section(scenario, kept["machine"], seen)
+            figures += seen
+    if chart.draw(figures):
+        lines[3:3] = ["![ratios](../docs/images/performance.png)", ""]
     TABLE.write_text("\n".join(lines).rstrip() + "\n")
 
 
-def _section(scenario: Scenario, kept: dict[str, Any]) -> Iterator[str]:
+def _figure(one: dict[str, Any]) -> Figure:
+    return Figure(**one | {name: tuple(one[name]) for name in ("values", "baseline")})
+
+
+def _section(
+    scenario: Scenario, machine: dict[str, str], figures: Sequence[Figure]
+) -> Iterator[str]:
+    where = ", ".join(f"{name} {value}" for name, value in machine.items())
     yield f"## {scenario.title}"
     yield ""
-    where = ", ".join(f"{name} {value}" for name, value in kept["machine"].items())
     yield f"`python -m bench {scenario.name}`: {where}."
     yield ""
     yield "| measured | ratio | value | beside it | promised | rounds |"
     yield "| --- | --- | --- | --- | --- | --- |"
-    for one in kept["figures"]:
-        figure = Figure(
-            **one | {"values": tuple(one["values"]), "baseline": tuple(one["baseline"])}
-        )
-        yield _row(figure)
+    yield from map(_row, figures)
     yield ""
 
 
