@@ -104,7 +104,9 @@ CROSS JOIN LATERAL (
         CROSS JOIN LATERAL generate_series(0, length - 1) AS position
     ) AS drawn
 ) AS events
-ORDER BY at;
+ORDER BY at
+-- two windows may give the same id to the same millisecond, about once in ten million
+ON CONFLICT DO NOTHING;
 
 -- name: fill_visitors
 -- The visitors of all events.
