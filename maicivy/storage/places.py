@@ -22,8 +22,9 @@ AT_ONCE = 200
 log = logging.getLogger(__name__)
 
 # A sliding log for each client: the words of ARGV[4] are by turns its key and how many places to
-# take among the last ARGV[2] ms, if so many of ARGV[1] are free. Returns for each whether they
-# were, how many are left, and in how many ms the oldest falls out. ARGV[3] tells calls apart.
+# take among the last ARGV[2] ms, if so many of ARGV[1] are free. Returns three words for each:
+# whether they were, how many are left, and in how many ms the oldest falls out. ARGV[3] tells calls
+# apart.
 TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -47,9 +48,9 @@ for key, weight in string.gmatch(ARGV[4], '(%S+) (%S+)') do
   local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or now
   answers[3 * i - 2] = allowed and 1 or 0
   answers[3 * i - 1] = limit - taken
-  answers[3 * i] = oldest + window - now
+  answers[3 * i] = string.format('%d', oldest + window - now)
 end
-return answers
+return table.concat(answers, ' ')
 """
 
 
@@ -123,6 +124,5 @@ class Places:
         self._calls += 1
         wanted = " ".join([f"{keys.RATE_LIMIT}{one.client} {one.weight}" for one in asked])
         window, tag = self._window_seconds * 1000, f"{self._tag}{self._calls}"
-        async with self._realtime.calling("ratelimit") as client:
-            reply = await client.eval(TAKE, 0, self._limit, window, tag, wanted)
-        return list(map(int, reply))
+        reply = await self._realtime.run("ratelimit", TAKE, self._limit, window, tag, wanted)
+        return list(map(int, reply.split()))

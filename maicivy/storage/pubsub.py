@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from maicivy.errors import StorageUnavailable
 from maicivy.storage import keys
+from maicivy.storage.wire import command, read_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,7 +91,7 @@ class Subscription(asyncio.Protocol):
 
     async def run(self) -> None:
         """Subscribe, and ping until the connection is lost: `OSError`, `TimeoutError`."""
-        self._transport.write(_command(b"SUBSCRIBE", *_CHANNELS))
+        self._transport.write(command(b"SUBSCRIBE", *_CHANNELS))
         # Counted, not timed: after a pause of the whole machine there is much to be heard.
         misses = 0
         while misses < MISSES:
@@ -112,9 +113,9 @@ class Subscription(asyncio.Protocol):
         data, place = self._held + data, 0
         events: list[bytes] = []
         try:
-            while (found := read_reply(data, place)) is not None:
-                parts, place = found
-                self._take(parts, events)
+            while (found := read_value(data, place)) is not None:
+                value, place = found
+                self._take(value, events)
         except ValueError as error:
             self._end(error)
         self._held = data[place:]
@@ -127,7 +128,9 @@ class Subscription(asyncio.Protocol):
         self._changes.listen(None)
         self._end(exc or ConnectionError("closed"))
 
-    def _take(self, parts: list[bytes], events: list[bytes]) -> None:
+    def _take(self, parts: Any, events: list[bytes]) -> None:
+        if not isinstance(parts, list):
+            raise ValueError("no message of a subscription")  # noqa: TRY004 - as for a broken one
         kind, channel = parts[0], parts[1] if len(parts) > 1 else b""
         if kind == b"message" and channel == _CHANNELS[0]:
             events.append(parts[2])
@@ -141,35 +144,3 @@ class Subscription(asyncio.Protocol):
         if not self._ended.done():
             self._ended.set_exception(error)
             self._ended.exception()  # nobody may be waiting any more
-
-
-def read_reply(data: bytes, start: int) -> tuple[list[bytes], int] | None:
-    """Return the parts of the reply (RESP 2) that begins at `start`, and where the next one does.
-
-    None when it is not whole yet. Raises `ValueError` for what no subscription is sent.
-    """
-    end = data.find(b"\r\n", start)
-    if end < 0:
-        return None
-    if data[start : start + 1] != b"*":
-        raise ValueError("no array")
-    parts, place = [], end + 2
-    for _ in range(int(data[start + 1 : end])):
-        end = data.find(b"\r\n", place)
-        if end < 0:
-            return None
-        head, place = data[place:end], end + 2
-        if head[:1] == b"$":
-            end = place + int(head[1:])
-            if len(data) < end + 2:
-                return None
-            parts.append(data[place:end])
-            place = end + 2
-        else:
-            parts.append(head[1:])
-    return parts, place
-
-
-def _command(*parts: bytes) -> bytes:
-    written = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
-    return b"*%d\r\n%s" % (len(parts), written)

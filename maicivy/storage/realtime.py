@@ -25,6 +25,7 @@ from maicivy.storage.breaker import Breaker
 from maicivy.storage.changes import Changes
 from maicivy.storage.refresh import REFRESH, refresh_arguments
 from maicivy.storage.totals import expected_sketches
+from maicivy.storage.wire import Wire
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -76,6 +77,7 @@ class Realtime:
 
     def __init__(self, client: redis.asyncio.Redis, metrics: Metrics, zone: ZoneInfo) -> None:
         self._client = client
+        self._wire = Wire(client)
         self._metrics = metrics
         self._zone = zone
         self._breaker = Breaker()
@@ -136,12 +138,22 @@ class Realtime:
                 async with asyncio.timeout(HOT_DEADLINE_SECONDS), self._places:
                     yield self._client
         except (RedisError, OSError, TimeoutError) as error:
+            self._wire.drop()
             self._breaker.failed()
             self._metrics.redis_up.set(0)
             self.distrust()
             raise StorageUnavailable(type(error).__name__) from error
         self._breaker.succeeded()
         self._metrics.redis_up.set(1)
+
+    async def run(self, operation: str, script: str, *values: object) -> Any:
+        """Return what a script returns for `values`, its ARGV; raises `StorageUnavailable`."""
+        async with self.calling(operation):
+            return await self._wire.run(script, *values)
+
+    def close(self) -> None:
+        """Close the connection that scripts have of their own."""
+        self._wire.drop()
 
     async def refresh(
         self, totals: Totals, messages: Sequence[str], now: dt.datetime, believed: bytes | None
@@ -157,7 +169,7 @@ class Realtime:
         told += [keys.CHANGED, self.changes.name]
         async with self.calling("refresh") as client:
             try:
-                there, *replies, heard = await client.eval(REFRESH, 0, *told)
+                there, *replies, heard = await self._wire.run(REFRESH, *told)
             except ResponseError:
                 # such as a Redis that is full: it is not away, but this write is missing
                 self.distrust()

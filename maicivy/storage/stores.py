@@ -73,6 +73,7 @@ async def open_stores(
         partitions = Partitions(postgres)
         await partitions.ensure_ahead(clock())
         realtime = Realtime(hot, metrics, config.timezone)
+        stack.callback(realtime.close)
         mirror = Mirror(
             postgres=postgres,
             client=patient,

@@ -325,12 +325,3 @@ async def test_what_has_come_and_is_not_read_yet_counts_as_a_change() -> None:
     await until(lambda: not ready.is_set())
     assert changes.count() != changes.count()
     transport.close()
-
-
-async def test_what_is_no_reply_ends_the_subscription() -> None:
-    with pytest.raises(ValueError, match="no array"):
-        pubsub.read_reply(b"-ERR no\r\n", 0)
-    whole = reply("c", b"x")
-    for size in range(len(whole)):
-        assert pubsub.read_reply(whole[:size], 0) is None
-    assert pubsub.read_reply(whole, 0) == ([b"message", b"c", b"x"], len(whole))
