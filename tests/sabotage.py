@@ -36,16 +36,16 @@ class Sabotage:
 SABOTAGES = (
     Sabotage(
         "answer before the commit",
-        "maicivy/web/collect.py",
-        "is_new = await app[WRITER].store(event)",
-        "is_new = app[WRITER].offer(event) is None",
+        "maicivy/web/intake.py",
+        "return identity, await self._writer.store(event)",
+        "return identity, self._writer.offer(event) is None",
         ("tests/chaos/test_program.py", "-k", "random"),
     ),
     Sabotage(
         "count in Redis instead of telling it the total",
-        "maicivy/storage/totals.py",
-        "if not old or tonumber(told) > old then redis.call('SET', key, told, 'EX', ttl)",
-        "if true then redis.call('INCR', key)",
+        "maicivy/storage/refresh.py",
+        "redis.call('SET', told[i], told[i + 1], 'EX', told[i + 2])",
+        "redis.call('INCR', told[i])",
         ("tests/integration/test_writer.py", "tests/integration/test_mirror.py"),
     ),
     Sabotage(
@@ -78,15 +78,15 @@ SABOTAGES = (
     ),
     Sabotage(
         "no rate limit",
-        "maicivy/web/rate.py",
-        "    if not limiter.limit:\n",
-        "    if limiter:\n",
+        "maicivy/web/intake.py",
+        "        if self._limiter.limit:\n",
+        "        if not self._limiter:\n",
         ("tests/integration/test_rate_limit.py",),
     ),
     Sabotage(
         "a queue without a bound",
         "maicivy/ingest/writer.py",
-        "if len(self._queue) >= self._queue_size:",
+        "if len(self._queue) + count > self._queue_size:",
         "if len(self._queue) < 0:",
         ("tests/integration/test_writer.py",),
     ),
@@ -98,6 +98,13 @@ SABOTAGES = (
         ("tests/integration/test_writer.py",),
     ),
     Sabotage(
+        "commit the events of one request in pieces",
+        "maicivy/ingest/writer.py",
+        "(len(batch) < self._batch_size or not batch[-1].is_last)",
+        "len(batch) < self._batch_size",
+        ("tests/integration/test_events.py",),
+    ),
+    Sabotage(
         "forget what was in doubt",
         "maicivy/ingest/writer.py",
         "        stored = await self._committer.look_up([waiting.event for waiting in doubtful])\n",
@@ -107,8 +114,8 @@ SABOTAGES = (
     Sabotage(
         "a ledger without the invalid",
         "maicivy/ingest/ledger.py",
-        "        except BaseException:\n            self.drop(DropReason.INVALID)\n",
-        "        except BaseException:\n",
+        "        else:\n            self.drop(DropReason.INVALID)\n",
+        "",
         ("tests/integration/test_ledger.py",),
     ),
     Sabotage(
