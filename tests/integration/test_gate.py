@@ -12,7 +12,7 @@ import pytest
 from maicivy.errors import StorageUnavailable, Unavailable
 from maicivy.reports import gate
 from maicivy.reports.gate import Gate
-from maicivy.storage.postgres import SCAN_NICENESS, Postgres
+from maicivy.storage.postgres import SCAN_CONNECTIONS, SCAN_NICENESS, Postgres
 from maicivy.web import keys
 from tests.conftest import API, get_data, send_event, until
 
@@ -53,7 +53,7 @@ async def tasks(count: int, ask: Any) -> AsyncIterator[list[asyncio.Task[Any]]]:
 
 
 async def test_two_at_once_sixteen_wait_and_the_rest_is_busy() -> None:
-    doors, report = Gate(), Held()
+    doors, report = Gate(places=2), Held()
     async with tasks(30, lambda n: doors.share(n, report)) as asked:
         assert report.begun == 2
         refused = [task for task in asked if task.done()]
@@ -69,7 +69,7 @@ async def test_two_at_once_sixteen_wait_and_the_rest_is_busy() -> None:
 
 async def test_nobody_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.05)
-    doors, report = Gate(), Held()
+    doors, report = Gate(places=2), Held()
     async with tasks(3, lambda n: doors.share(n, report)) as asked:
         with pytest.raises(Unavailable, match="Too many large reports"):
             await asked[2]
@@ -79,7 +79,7 @@ async def test_nobody_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_the_same_question_is_asked_once_by_all_who_wait() -> None:
-    doors, report = Gate(), Held()
+    doors, report = Gate(places=2), Held()
     async with tasks(40, lambda _: doors.share("same", report)) as asked:
         assert report.begun == 2  # one that has begun may not see what came after it
         report.end.set()
@@ -125,7 +125,7 @@ async def test_large_reports_are_bounded_and_nothing_else_waits(client: Client, 
     urls = [f"{API}/{path % (2000 + n if 'offset' in path else 1 + n)}"
             for n in range(12) for path in paths]  # fmt: skip
     asked = [asyncio.create_task(client.get(url)) for url in urls]
-    refused = len(urls) - 2 - gate.MAX_WAITING
+    refused = len(urls) - SCAN_CONNECTIONS - gate.MAX_WAITING
     await until(lambda: sum(task.done() for task in asked) == refused)
     for task in asked:
         if task.done():
@@ -143,12 +143,12 @@ async def test_large_reports_are_bounded_and_nothing_else_waits(client: Client, 
     held.end.set()
     answers = await asyncio.gather(*asked)
     assert sorted({answer.status for answer in answers}) == [200, 503]
-    assert held.most_at_once == 2
+    assert held.most_at_once == SCAN_CONNECTIONS
 
 
 async def test_who_waits_sees_what_was_stored_before_they_asked(client: Client, held: Held) -> None:
-    async with tasks(2, lambda _: get_data(client, "heatmap")) as begun:
-        await until(lambda: held.begun == 2)
+    async with tasks(SCAN_CONNECTIONS, lambda _: get_data(client, "heatmap")) as begun:
+        await until(lambda: held.begun == SCAN_CONNECTIONS)
         await send_event(client, event_data={"x": 1, "y": 1})
         late = asyncio.create_task(get_data(client, "heatmap"))
         await asyncio.sleep(0.05)
