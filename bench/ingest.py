@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bench.wrk import Load
 
-SECONDS = 8.0
+SECONDS = 6.0
 WARM_UP_SECONDS = 10.0
 CONNECTIONS = (64, 256)
 BATCH = 100

@@ -37,13 +37,14 @@ INGEST_CONNECTIONS = 20
 READS_PER_SECOND = 500
 HOP_HEADERS = {"Content-Length", "Date"}
 
+# Pauses are random, or all connections would ask in the same moment.
 # Each connection sends at the pace that makes the wanted number of events together, and each
 # request comes from an address of its own.
 EVENTS = """
 local n = 0
 function init(args) pause = tonumber(args[1]) end
 function setup(thread) end
-function delay() return pause end
+function delay() return math.random(0, 2 * pause) end
 function request()
   n = n + 1
   local address = string.format("10.%d.%d.%d", n / 65536 % 256, n / 256 % 256, n % 256)
@@ -99,7 +100,7 @@ def load(url: str, per_second: int = 0) -> tuple[float, float]:
     """
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         pace = CONNECTIONS * 1000 // per_second if per_second else 0
-        script.write(f"function delay() return {pace} end" if pace else "")
+        script.write(f"function delay() return math.random(0, {2 * pace}) end" if pace else "")
         script.flush()
         sizes = ["-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", "--latency"]
         return _measured(["wrk", *sizes, "-s", script.name, url])
