@@ -25,7 +25,10 @@ def draw(figures: Sequence[Figure]) -> bool:
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     shown = [figure for figure in figures if figure.ratios]
-    names = [f"{figure.name.replace('`', '')}\nbeside: {figure.baseline_name}" for figure in shown]
+    names = [
+        f"{figure.name.replace('`', '')}\nto {figure.baseline_name}; promised: {figure.promise}"
+        for figure in shown
+    ]
     middles = [Figure("", "", figure.ratios).median for figure in shown]
     plane, axes = plt.subplots(figsize=(9, 0.62 * len(shown) + 1.2), dpi=110)
     places = range(len(shown))
@@ -38,6 +41,10 @@ def draw(figures: Sequence[Figure]) -> bool:
     axes.set_yticks(list(places), names, size=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(0.1, 12)
     axes.set_xlabel("ratio to the baseline of the same rounds (line: range; red: promised)", size=9)
     axes.spines[["top", "right"]].set_visible(False)
     plane.tight_layout()
