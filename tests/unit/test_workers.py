@@ -251,6 +251,7 @@ def test_what_is_meant_for_the_program_is_divided(
     count: int, connections: int, pool: int, all_connections: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("maicivy.web.door.fitting_connections", lambda wanted: wanted)
+    monkeypatch.setattr(serving, "SCAN_CONNECTIONS", 2)
     config = Config(workers=count)
     share = serving.fitting(config)
     assert (share.max_connections, share.database_pool_size) == (connections, pool)
