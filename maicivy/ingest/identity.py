@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,6 +56,10 @@ class Identity(NamedTuple):
     cookie_seconds: int
 
 
+class _ForgedCookie(Exception):
+    """A cookie that this installation did not sign."""
+
+
 class _Known(NamedTuple):
     """Whose a cookie is."""
 
@@ -89,18 +94,20 @@ class Identifier:
             self._known.cache_clear()
             self.limiter_id.cache_clear()
         if request.cookie is not None:
-            known = self._known(request, address_key, today)
-            if known is not None and known.token.is_good(now):
-                return Identity(known.visitor, None, known.token.seconds_left(now))
+            with contextlib.suppress(_ForgedCookie):
+                known = self._known(request, address_key, today)
+                if known.token.is_good(now):
+                    return Identity(known.visitor, None, known.token.seconds_left(now))
         token = self._new_token(request, address_key, now)
         cookie = self._keyring.cookie(token) if request.fetch_site != "cross-site" else None
         visitor = self._visitor(request, token, address_key, today)
         return Identity(visitor, cookie, token.seconds_left(now))
 
-    def _know(self, request: ClientRequest, address_key: bytes, today: dt.date) -> _Known | None:
+    def _know(self, request: ClientRequest, address_key: bytes, today: dt.date) -> _Known:
         token = self._keyring.read_token(request.cookie)
         if token is None:
-            return None
+            # raised, because an answer would be remembered, and anybody can make up cookies
+            raise _ForgedCookie
         return _Known(token, self._visitor(request, token, address_key, today))
 
     def _new_token(self, request: ClientRequest, address_key: bytes, now: dt.datetime) -> Token:
