@@ -96,6 +96,7 @@ def _is_plain(request: web.Request) -> bool:
         request.method == "POST"
         and request.version == HttpVersion11
         and request.keep_alive
+        and not request.secure
         and not any(name in headers for name in _UNUSUAL)
     )
 
