@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -40,6 +41,27 @@ class _File(web.FileResponse):
 
     `sendfile` would send it behind the back of the door, which has to see whether the client reads.
     """
+
+    _opened: IO[Any] | None = None
+    _abandoned = False
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the file; one that is opened for an answer that is cut off meanwhile is closed."""
+        try:
+            return await super().prepare(request)
+        except asyncio.CancelledError:
+            self._abandoned = True
+            if self._opened is not None:
+                self._opened.close()
+            raise
+
+    # Private: aiohttp opens the file in a thread, which goes on when nobody waits for it any more.
+    def _make_response(self, request: web.BaseRequest, accept_encoding: str) -> Any:
+        made = super()._make_response(request, accept_encoding)
+        self._opened = made[1]
+        if self._abandoned and self._opened is not None:
+            self._opened.close()
+        return made
 
     # Private: aiohttp chooses between the two ways by an environment variable that it reads once.
     async def _sendfile(

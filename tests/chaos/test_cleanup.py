@@ -27,6 +27,11 @@ SELECT gen_random_uuid(), $1, 'old', greatest(
 FROM partition, generate_series(1, $2::integer) AS n
 """
 
+HELD = """
+SELECT 1 FROM analytics_events WHERE event_type = 'old'
+ORDER BY created_at OFFSET $1 LIMIT 1 FOR UPDATE
+"""
+
 
 async def _fill(arena: Arena) -> None:
     """Put expired rows into the partition that the retention ends in."""
@@ -51,16 +56,19 @@ async def test_killed_midway(arena: Arena) -> None:
     assert await _old(arena) == ROWS
     load, before = Load([arena.program.url]), await baseline(arena)
     async with load.running():
-        command = await asyncio.create_subprocess_exec(
-            *arena.program.command("cleanup"), env=arena.program.environment
-        )
 
         async def midway() -> bool:
             return await _old(arena) < ROWS
 
-        await until(midway, 60)
-        command.kill()
-        await command.wait()
+        async with arena.session_of() as session, session.transaction():
+            # the cleanup comes so far and waits, however fast it is
+            await session.execute(HELD, ROWS // 2, timeout=60)
+            command = await asyncio.create_subprocess_exec(
+                *arena.program.command("cleanup"), env=arena.program.environment
+            )
+            await until(midway, 60)
+            command.kill()
+            await command.wait()
         await asyncio.sleep(1)  # for the statement that it left behind
         left = await _old(arena)
         assert 0 < left < ROWS

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from http.client import HTTPMessage, parse_headers
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from maicivy.errors import StorageUnavailable
 from maicivy.web import keys
+from maicivy.web.files import file_response
 from tests.conftest import BROWSER, Client, ClientFactory, Database, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "this must not be served"
 FAST_SECONDS = 1.0
@@ -412,3 +413,28 @@ async def test_no_redis_costs_the_page_nothing(
     for _ in range(5):
         assert (await fast(client, "/cv")).status == 200
     assert await views(client, database) == ["/cv"] * 5
+
+
+async def test_a_file_opened_for_nobody_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, opened = tmp_path / "icon.svg", []
+    file.write_text("<svg/>")
+    is_opening, may_go_on = threading.Event(), threading.Event()
+    open_file = Path.open
+
+    def slowly(self: Path, mode: str) -> Any:
+        is_opening.set()
+        may_go_on.wait(10)
+        opened.append(open_file(self, mode))
+        return opened[0]
+
+    monkeypatch.setattr(Path, "open", slowly)
+    request = make_mocked_request("GET", "/icon.svg")
+    sending = asyncio.create_task(file_response(file, "").prepare(request))
+    assert await asyncio.to_thread(is_opening.wait, 10)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    may_go_on.set()
+    await until(lambda: opened and opened[0].closed)
