@@ -28,22 +28,26 @@ FROM partition, generate_series(1, $2::integer) AS n
 """
 
 HELD = """
-SELECT 1 FROM analytics_events WHERE event_type = 'old'
-ORDER BY created_at OFFSET $1 LIMIT 1 FOR UPDATE
+SELECT 1 FROM {partition}
+WHERE id = (
+    SELECT id FROM {partition} WHERE event_type = 'old' ORDER BY created_at OFFSET $1 LIMIT 1
+) FOR UPDATE
 """
 
 
-async def _fill(arena: Arena) -> None:
-    """Put expired rows into the partition that the retention ends in."""
+async def _fill(arena: Arena) -> str:
+    """Put expired rows into the partition that the retention ends in; return its name."""
     [row] = await arena.sql("SELECT date_trunc('day', now() - interval '90 days', 'UTC')")
     start: dt.datetime = row[0]
+    partition = f"analytics_events_p{start:%Y%m%d}"
     async with arena.session_of() as session:
         await session.execute(
-            f"CREATE TABLE analytics_events_p{start:%Y%m%d} PARTITION OF analytics_events "
+            f"CREATE TABLE {partition} PARTITION OF analytics_events "
             f"FOR VALUES FROM ('{start}') TO ('{start + dt.timedelta(days=1)}')"
         )
         visitor = await session.fetchval("SELECT id FROM visitors LIMIT 1")
         await session.execute(OLD_EVENTS, visitor, ROWS, timeout=300)
+    return partition
 
 
 async def _old(arena: Arena) -> int:
@@ -52,7 +56,7 @@ async def _old(arena: Arena) -> int:
 
 
 async def test_killed_midway(arena: Arena) -> None:
-    await _fill(arena)
+    partition = await _fill(arena)
     assert await _old(arena) == ROWS
     load, before = Load([arena.program.url]), await baseline(arena)
     async with load.running():
@@ -62,7 +66,7 @@ async def test_killed_midway(arena: Arena) -> None:
 
         async with arena.session_of() as session, session.transaction():
             # the cleanup comes so far and waits, however fast it is
-            await session.execute(HELD, ROWS // 2, timeout=60)
+            await session.execute(HELD.format(partition=partition), ROWS // 2, timeout=60)
             command = await asyncio.create_subprocess_exec(
                 *arena.program.command("cleanup"), env=arena.program.environment
             )
