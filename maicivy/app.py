@@ -26,7 +26,8 @@ from maicivy.shared import Seats, SharedSeats
 from maicivy.storage.addresses import AddressKeys
 from maicivy.storage.stores import Stores, open_stores
 from maicivy.web import keys, live, ops
-from maicivy.web.door import Bounds, Door, Runner
+from maicivy.web.connection import Runner
+from maicivy.web.door import Bounds, Door
 from maicivy.web.intake import Intake
 from maicivy.web.middleware import explain, guard
 from maicivy.web.routes import MIDDLEWARES, routes

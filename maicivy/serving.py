@@ -22,6 +22,7 @@ from maicivy.errors import OperatorError
 from maicivy.logs import fields
 from maicivy.storage.postgres import SCAN_CONNECTIONS, WRITE_CONNECTIONS
 from maicivy.web import door, keys
+from maicivy.web.connection import Runner
 from maicivy.web.express import Express
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def serve(app: web.Application, config: Config, ready: Callable[[], None]) -> No
 
 async def _serve(app: web.Application, config: Config, ready: Callable[[], None]) -> None:
     """Serve until a signal comes; the next one does not wait for requests under way."""
-    runner = door.Runner(app, app[keys.DOOR], Express, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = Runner(app, app[keys.DOOR], Express, shutdown_timeout=SHUTDOWN_SECONDS)
     loop, serving = asyncio.get_running_loop(), asyncio.current_task()
     for number in SIGNALS:
         loop.add_signal_handler(number, cast("asyncio.Task[None]", serving).cancel)

@@ -27,7 +27,7 @@ from maicivy.storage import realtime
 from maicivy.storage.migrations import migrate
 from maicivy.storage.postgres import Postgres
 from maicivy.web import keys
-from maicivy.web.door import Bounds, Runner
+from maicivy.web.connection import Runner
 from maicivy.web.express import Express
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from maicivy.storage.realtime import Realtime
     from maicivy.storage.stores import Stores
+    from maicivy.web.door import Bounds
 
 API = "/api/v1/analytics"
 BROWSER = (

@@ -103,6 +103,10 @@ class Identifier:
         visitor = self._visitor(request, token, address_key, today)
         return Identity(visitor, cookie, token.seconds_left(now))
 
+    def signed(self, cookie: str) -> bool:
+        """Say whether this installation made a cookie, however old it is."""
+        return self._keyring.read_token(cookie) is not None
+
     def _know(self, request: ClientRequest, address_key: bytes, today: dt.date) -> _Known:
         token = self._keyring.read_token(request.cookie)
         if token is None:

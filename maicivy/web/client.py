@@ -61,19 +61,19 @@ def is_https(request: web.Request, proxies: Proxies) -> bool:
     return proxies.trust(request.remote)
 
 
-def session_cookie(request: web.Request, identity: Identity, proxies: Proxies) -> str:
+def session_cookie(identity: Identity, *, secure: bool) -> str:
     """Return the header that gives the client its session cookie."""
-    return _cookie(request, identity.new_cookie or "", identity.cookie_seconds, proxies)
+    return _cookie(identity.new_cookie or "", identity.cookie_seconds, secure=secure)
 
 
-def end_cookie(request: web.Request, proxies: Proxies) -> str:
+def end_cookie(*, secure: bool) -> str:
     """Return the header that has the client drop its session cookie."""
-    return _cookie(request, "", 0, proxies)
+    return _cookie("", 0, secure=secure)
 
 
-def _cookie(request: web.Request, value: str, seconds: int, proxies: Proxies) -> str:
-    secure = "; Secure" if is_https(request, proxies) else ""
-    return f"{COOKIE_NAME}={value}; HttpOnly; Max-Age={seconds}; Path=/; SameSite=Lax{secure}"
+def _cookie(value: str, seconds: int, *, secure: bool) -> str:
+    end = "; Secure" if secure else ""
+    return f"{COOKIE_NAME}={value}; HttpOnly; Max-Age={seconds}; Path=/; SameSite=Lax{end}"
 
 
 def check_host(request: web.Request) -> None:

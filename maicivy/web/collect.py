@@ -11,7 +11,7 @@ from maicivy.ingest.body import as_object, parse_events
 from maicivy.ingest.ledger import DropReason
 from maicivy.jsontext import encode
 from maicivy.web.answers import json_response
-from maicivy.web.client import session_cookie
+from maicivy.web.client import is_https, session_cookie
 from maicivy.web.intake import MAX_BODY_BYTES, too_large
 from maicivy.web.keys import INTAKE, LEDGER, PROXIES, WRITER
 
@@ -54,7 +54,8 @@ def _give_cookie(
     request: web.Request, response: web.Response, identity: Identity, proxies: Proxies
 ) -> None:
     if identity.new_cookie is not None:
-        response.headers.add("Set-Cookie", session_cookie(request, identity, proxies))
+        secure = is_https(request, proxies)
+        response.headers.add("Set-Cookie", session_cookie(identity, secure=secure))
 
 
 async def post_events(request: web.Request) -> web.Response:

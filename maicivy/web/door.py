@@ -1,8 +1,8 @@
 """The door: how many connections may be open, and how long each may keep the program waiting.
 
-aiohttp waits an hour for a request and for ever for a client to read its answer, and answers what
-is no HTTP by quoting it. A connection with a request under way is never cut for time or for room:
-its handler has bounds of its own, and so has the live feed.
+aiohttp waits an hour for a request and for ever for a client to read its answer. A connection with
+a request under way is never cut for time or for room: its handler has bounds of its own, and so has
+the live feed.
 """
 
 from __future__ import annotations
@@ -10,27 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import logging
 import resource
 from collections import OrderedDict
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
-
-from aiohttp import web
-
-from maicivy.logs import fields
-from maicivy.web.answers import error_response, put_standard_headers
-from maicivy.web.frames import FrameCheck
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from maicivy.metrics import Metrics
-
-    RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-log = logging.getLogger(__name__)
+    from maicivy.web.connection import Connection
 
 # Descriptors that are left to databases, files being sent, logs and the live feed.
 RESERVED_DESCRIPTORS = 512
@@ -149,129 +136,6 @@ class Door:
 
     def _count(self) -> None:
         self._metrics.http_connections.set(len(self._open))
-
-
-class Connection(web.RequestHandler):
-    """One connection of aiohttp's, which tells the door what it waits for."""
-
-    __slots__ = ("_answering", "_door")
-
-    def __init__(self, server: web.Server, door: Door) -> None:
-        super().__init__(
-            server,
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]
-            lingering_time=door.bounds.linger_seconds,
-            # no handler takes a compressed body, and a broken one would only fill the log
-            auto_decompress=False,
-        )
-        self._door = door
-        self._answering = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: the first request has to arrive in time."""
-        super().connection_made(transport)
-        self._door.enter(self, cast("asyncio.Transport", transport))
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """End."""
-        super().connection_lost(exc)
-        self._door.leave(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes, which may complete a request head."""
-        super().data_received(data)
-        # aiohttp has no public word for a head that has arrived and is not handled yet
-        if self._messages:
-            self._door.work(self)
-        elif data:
-            self._door.hear(self)
-
-    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
-        """Become a WebSocket, whose frames are looked at first."""
-        super().set_parser(cast("Any", FrameCheck(parser)), data_received_cb)
-
-    def pause_writing(self) -> None:
-        """Note that the client does not read; the live feed has its own way with such clients."""
-        super().pause_writing()
-        if self._answering:
-            self._door.stall(self)
-
-    def resume_writing(self) -> None:
-        """Note that the client reads."""
-        super().resume_writing()
-        self._door.flow(self)
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer, and see whether the client reads it."""
-        self._answering = True
-        try:
-            return await super().finish_response(request, resp, start_time)
-        finally:
-            self._answering = False
-            if not self._messages:
-                self._door.rest(self)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - it quotes the client
-    ) -> web.StreamResponse:
-        """Answer what is no HTTP without quoting it, here or in the log; the connection ends."""
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("request failed outside its handler", exc_info=exc)
-            response = error_response(status, "Something went wrong.", "internal_error")
-        else:
-            log.info("request is no HTTP", extra=fields(error=type(exc).__name__))
-            response = error_response(status, "This is not well-formed HTTP.", "malformed_request")
-        if request.writer.output_size > 0:
-            self._door.rest(self)
-            raise ConnectionError("an answer has been begun")
-        put_standard_headers(response)
-        response.force_close()
-        return response
-
-
-class Runner(web.AppRunner):
-    """Runs an application behind the door; `short_way` may answer requests before it."""
-
-    def __init__(
-        self,
-        app: web.Application,
-        door: Door,
-        short_way: Callable[[web.Application, RequestHandler], RequestHandler] | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(app, **settings)
-        self._door = door
-        self._short_way = short_way
-
-    # Private: aiohttp has no public place to say of what kind connections are.
-    async def _make_server(self) -> web.Server:
-        plain = await super()._make_server()
-        handler: Any = plain.request_handler
-        if self._short_way is not None:
-            handler = self._short_way(self.app, handler)
-        return _Server(plain, handler, self._door)
-
-
-class _Server(web.Server):
-    """aiohttp's server, with connections of ours."""
-
-    def __init__(self, plain: web.Server, handler: Any, door: Door) -> None:
-        super().__init__(
-            handler,
-            request_factory=plain.request_factory,
-            handler_cancellation=plain.handler_cancellation,
-        )
-        self._door = door
-
-    def __call__(self) -> Connection:
-        return Connection(self, self._door)
 
 
 def fitting_connections(wanted: int) -> int:

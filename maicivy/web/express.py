@@ -1,18 +1,19 @@
 """The short way of `POST /event`, which comes a thousand times for each other request.
 
-aiohttp looks for a route, walks through middlewares and puts an answer's headers together for each
-request; for this one it is done once. Whatever is unusual takes the long way, and so do answers
-other than the plain success. Both ways take the event in by the same `Intake`.
+What an event's head says is the same for all that one page sends, so it is read once and
+remembered for the day. Whatever is unusual takes the long way through aiohttp's router and
+middlewares, and all ways take events in by the same `Intake`.
 """
 
 from __future__ import annotations
 
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
+from multidict import istr
 
 from maicivy.ingest.ledger import DropReason
 from maicivy.web.answers import JSON, put_standard_headers
@@ -20,85 +21,159 @@ from maicivy.web.client import allowed_origin, check_host, session_cookie
 from maicivy.web.collect import TRACKED, answer_to
 from maicivy.web.keys import CONFIG, EXTRA_HEADERS, INTAKE, METRICS, PROXIES
 from maicivy.web.middleware import explained, put_headers, share
-from maicivy.web.ready import Ready
 from maicivy.web.routes import EVENT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Mapping
+
+    from aiohttp.http import RawRequestMessage
 
     from maicivy.ingest.identity import Identity
+    from maicivy.web.connection import Asked, Told
+    from maicivy.web.intake import Head
 
 # With one of these the long way is taken.
-_UNUSUAL = (hdrs.EXPECT, "X-Forwarded-Proto")
+_UNUSUAL = (hdrs.EXPECT, istr("X-Forwarded-Proto"), hdrs.CONTENT_ENCODING)
+_FORWARDED_FOR = istr("X-Forwarded-For")
+# Everything in a head that says something of an event, beside these.
+_TELLING = (
+    hdrs.HOST,
+    hdrs.USER_AGENT,
+    hdrs.ACCEPT_LANGUAGE,
+    hdrs.COOKIE,
+    hdrs.ORIGIN,
+    hdrs.REFERER,
+    hdrs.CONTENT_TYPE,
+    istr("Sec-Fetch-Site"),
+    istr("Sec-GPC"),
+    istr("DNT"),
+)
+# Heads are remembered until there are so many; long ones are not.
+MAX_HEADS = 8192
+MAX_HEAD_LENGTH = 1024
+
+_Key: TypeAlias = tuple[object, ...]
+
+
+class _Known(NamedTuple):
+    """A head, and what the answers to its requests have in common."""
+
+    head: Head
+    shared: str
 
 
 class Express:
-    """Handles the plain `POST /event` itself and hands every other request on."""
+    """Answers whole and plain `POST /event` requests."""
 
-    def __init__(
-        self, app: web.Application, handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> None:
+    def __init__(self, app: web.Application) -> None:
         self._app = app
-        self._handle = handle
         self._head = _head(app)
+        self._intake = app[INTAKE]
         self._proxies = app[PROXIES]
         self._allowed_origins = app[CONFIG].allowed_origins
+        self._known: dict[_Key, _Known] = {}
+        self._day = self._intake.today
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request, whichever way it takes."""
-        if request.raw_path != EVENT or not _is_plain(request):
-            return await self._handle(request)
-        return await self._handle_event(request)
+    def takes(self, head: RawRequestMessage) -> bool:
+        """Say whether a request is a plain event."""
+        if head.path != EVENT or head.method != "POST":
+            return False
+        headers = head.headers
+        return (
+            head.version == HttpVersion11
+            and not (head.should_close or head.upgrade or head.chunked)
+            and not any(name in headers for name in _UNUSUAL)
+        )
 
-    async def _handle_event(self, request: web.Request) -> web.StreamResponse:
-        started, intake = time.perf_counter(), self._app[INTAKE]
+    async def answer(self, asked: Asked) -> Told:
+        """Store an event and answer."""
+        started, key = time.perf_counter(), _key(asked)
+        known = self._remembered().get(key)
+        told = await (self._first(asked, key) if known is None else self._again(asked, known))
+        status = HTTPStatus.CREATED if isinstance(told, bytes) else told[1].status
+        self._app[METRICS].observe_request(EVENT, "POST", status, time.perf_counter() - started)
+        return told
+
+    async def _first(self, asked: Asked, key: _Key) -> Told:
+        """Answer a head that is new."""
+        request = asked.request()
         try:
             check_host(request)
-            taken = await intake.take(request)
+            taken = await self._intake.take(request)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer
-            response: web.StreamResponse = self._finished(request, explained(request, error))
-        else:
-            if not isinstance(taken, DropReason) and taken[1]:
-                response = self._tracked(request, taken[0])
-            else:
-                response = self._finished(request, answer_to(request, taken, self._proxies))
-        self._app[METRICS].observe_request(
-            EVENT, "POST", response.status, time.perf_counter() - started
-        )
-        return response
+            return self._finished(request, explained(request, error))
+        if isinstance(taken, DropReason) or not taken[1]:
+            return self._finished(request, answer_to(request, taken, self._proxies))
+        head, shared = self._intake.head(request), self._shared(request)
+        if self._intake.may_remember(head) and _length(key) <= MAX_HEAD_LENGTH:
+            self._remembered()[key] = _Known(head, shared)
+        return self._tracked(taken[0], request.get(EXTRA_HEADERS, {}), shared)
 
-    def _finished(self, request: web.Request, response: web.Response) -> web.Response:
+    async def _again(self, asked: Asked, known: _Known) -> Told:
+        """Answer a head that is known."""
+        told: dict[str, str] = {}
+        try:
+            body = asked.body.read_nowait()
+            identity, is_new = await self._intake.take_known(known.head, body, told)
+        except Exception as error:  # noqa: BLE001 - every error becomes an answer
+            request = asked.request()
+            request[EXTRA_HEADERS] = told
+            return self._finished(request, explained(request, error))
+        if is_new:
+            return self._tracked(identity, told, known.shared)
+        request = asked.request()
+        request[EXTRA_HEADERS] = told
+        return self._finished(request, answer_to(request, (identity, False), self._proxies))
+
+    def _remembered(self) -> dict[_Key, _Known]:
+        """Return the heads of today, with room for one more."""
+        if self._intake.today != self._day or len(self._known) >= MAX_HEADS:
+            self._day = self._intake.today
+            self._known.clear()
+        return self._known
+
+    def _finished(
+        self, request: web.Request, response: web.Response
+    ) -> tuple[web.Request, web.Response]:
         """Put on what the middlewares of the long way would."""
         put_headers(self._app, request, response)
         origin = allowed_origin(request, self._allowed_origins)
         if origin is not None:
             share(response, origin)
-        return response
+        return request, response
 
-    def _tracked(self, request: web.Request, identity: Identity) -> Ready:
-        """Return the answer to a new event."""
-        lines = [self._head, f"Date: {rfc822_formatted_time()}"]
-        lines += [f"{name}: {value}" for name, value in request.get(EXTRA_HEADERS, {}).items()]
-        if identity.new_cookie is not None:
-            lines.append(f"Set-Cookie: {session_cookie(request, identity, self._proxies)}")
+    def _shared(self, request: web.Request) -> str:
+        """Return the headers that let pages of another origin read the answer, if they may."""
         origin = allowed_origin(request, self._allowed_origins)
-        if origin is not None:
-            shared = web.Response()
-            share(shared, origin)
-            lines += [f"{name}: {value}" for name, value in shared.headers.items()]
-        head = "\r\n".join(lines).encode("latin-1")
-        return Ready(head + b"\r\n\r\n" + TRACKED, HTTPStatus.CREATED)
+        if origin is None:
+            return ""
+        shared = web.Response()
+        share(shared, origin)
+        return _lines(shared.headers)
+
+    def _tracked(self, identity: Identity, told: Mapping[str, str], shared: str) -> bytes:
+        """Return the answer to a new event."""
+        cookie = ""
+        if identity.new_cookie is not None:
+            cookie = f"Set-Cookie: {session_cookie(identity, secure=False)}\r\n"
+        date = rfc822_formatted_time()
+        head = f"{self._head}Date: {date}\r\n{_lines(told)}{cookie}{shared}\r\n"
+        return head.encode("latin-1") + TRACKED
 
 
-def _is_plain(request: web.Request) -> bool:
-    headers = request.headers
+def _key(asked: Asked) -> _Key:
+    """Return all of a head that an event depends on."""
+    get = asked.head.headers.get
+    forwarded = asked.head.headers.getall(_FORWARDED_FOR, None)
     return (
-        request.method == "POST"
-        and request.version == HttpVersion11
-        and request.keep_alive
-        and not request.secure
-        and not any(name in headers for name in _UNUSUAL)
+        asked.peer,
+        tuple(forwarded) if forwarded else None,
+        *[get(name) for name in _TELLING],
     )
+
+
+def _length(key: _Key) -> int:
+    return sum(len(part) for part in key if isinstance(part, str | tuple))
 
 
 def _head(app: web.Application) -> str:
@@ -107,6 +182,9 @@ def _head(app: web.Application) -> str:
     put_standard_headers(plain)
     if app[CONFIG].allowed_origins:
         plain.headers.add("Vary", "Origin")
-    names = {**plain.headers, "Content-Type": JSON, "Content-Length": str(len(TRACKED))}
-    lines = [f"{name}: {value}" for name, value in names.items()]
-    return "\r\n".join(["HTTP/1.1 201 Created", *lines])
+    headers = {**plain.headers, "Content-Type": JSON, "Content-Length": str(len(TRACKED))}
+    return "HTTP/1.1 201 Created\r\n" + _lines(headers)
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])

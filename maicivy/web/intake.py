@@ -15,6 +15,7 @@ from maicivy.ingest.event import check_fields, make_event
 from maicivy.ingest.ledger import DropReason
 from maicivy.periods import Moment
 from maicivy.web.client import check_origin, client_of
+from maicivy.web.keys import EXTRA_HEADERS
 from maicivy.web.rate import check_rate
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ ZERO, MILLISECOND = dt.timedelta(0), dt.timedelta(milliseconds=1)
 
 _MEDIA_TYPES = frozenset({"", "application/json", "text/plain"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+
+
+class Head(NamedTuple):
+    """What the head of a request says, checked; `own_hosts` are those of this site."""
+
+    client: ClientRequest
+    own_hosts: frozenset[str]
+    referer: str | None
 
 
 class Sender(NamedTuple):
@@ -92,18 +101,57 @@ class Intake:
         event, identity = checked
         return identity, await self._writer.store(event)
 
+    async def take_known(
+        self, head: Head, body: bytes, told: dict[str, str]
+    ) -> tuple[Identity, bool]:
+        """Return the same of a head that was checked before, and is nobody's who is not tracked.
+
+        Headers of the rate limit are put into `told`.
+        """
+        self._ledger.receive()
+        try:
+            sender = await self._sender(head)
+            await self._weigh(told, sender, 1)
+            _check_length(body, MAX_BODY_BYTES)
+            fields = check_fields(
+                parse_object(body), self._parameters, head.own_hosts, head.referer
+            )
+            identity = self._identifier.identify(head.client, sender.address_key, sender.moment)
+            event = make_event(fields, identity.visitor, sender.moment)
+        except BaseException as error:
+            self._ledger.refuse(error)
+            raise
+        return identity, await self._writer.store(event)
+
     async def admit(self, request: web.Request) -> Sender | DropReason:
         """Return who sends, once they took a place in the rate limit; or that they opted out."""
-        client = client_of(request, self._proxies)
-        check_origin(request, self._allowed_origins)
-        if client.opted_out:
+        head = self.head(request)
+        if head.client.opted_out:
             return DropReason.OPT_OUT
-        moment = self._now()
-        today = moment.day
-        address_key = self._addresses.get(today) or await self._addresses.load(today)
-        sender = Sender(client, moment, address_key)
+        sender = await self._sender(head)
         await self.weigh(request, sender, 1)
         return sender
+
+    def head(self, request: web.Request) -> Head:
+        """Return what a request's head says; raises `Forbidden`."""
+        client = client_of(request, self._proxies)
+        check_origin(request, self._allowed_origins)
+        return Head(client, self._own_hosts(request.host), request.headers.get("Referer"))
+
+    def may_remember(self, head: Head) -> bool:
+        """Say whether nobody can make up heads like this one at will."""
+        cookie = head.client.cookie
+        return cookie is None or self._identifier.signed(cookie)
+
+    @property
+    def today(self) -> dt.date | None:
+        """The day of the latest event, in the configured zone."""
+        return self._moment.day if self._moment else None
+
+    async def _sender(self, head: Head) -> Sender:
+        moment = self._now()
+        address_key = self._addresses.get(moment.day) or await self._addresses.load(moment.day)
+        return Sender(head.client, moment, address_key)
 
     def _now(self) -> Moment:
         """Return the current millisecond, which many events have in common."""
@@ -115,9 +163,12 @@ class Intake:
 
     async def weigh(self, request: web.Request, sender: Sender, weight: int) -> None:
         """Take places in the rate limit; raises `RateLimited`."""
+        await self._weigh(request.setdefault(EXTRA_HEADERS, {}), sender, weight)
+
+    async def _weigh(self, told: dict[str, str], sender: Sender, weight: int) -> None:
         if self._limiter.limit:
             client = self._identifier.limiter_id(sender.address_key, sender.client.address)
-            await check_rate(request, self._limiter, client, weight)
+            await check_rate(told, self._limiter, client, weight)
 
     def check(self, request: web.Request, body: dict[str, Any]) -> Fields:
         """Return the checked fields of one event; raises `InvalidRequest`."""
@@ -143,8 +194,7 @@ class Intake:
         if content.is_eof() and not content.exception():
             # it came with the head, as small bodies do, so there is nothing to wait for
             body = content.read_nowait()
-            if len(body) > most:
-                raise too_large(most)
+            _check_length(body, most)
             return body
         return await self._wait_for_body(request, most)
 
@@ -171,8 +221,7 @@ class Intake:
                 self._bodies.add(limit)
                 async for chunk in request.content.iter_any():
                     body += chunk
-                    if len(body) > most:
-                        raise too_large(most)
+                    _check_length(body, most)
         except TimeoutError:
             if limit not in self._bodies:
                 raise Unavailable("The server is stopping; try again soon.") from None
@@ -208,6 +257,11 @@ def _check_type(request: web.Request) -> None:
         raise UnsupportedMediaType("Send the event as application/json or text/plain.")
     if (request.charset or "utf-8").lower() not in _CHARSETS:
         raise UnsupportedMediaType("The body must be UTF-8.", code="unsupported_charset")
+
+
+def _check_length(body: bytes | bytearray, most: int) -> None:
+    if len(body) > most:
+        raise too_large(most)
 
 
 def too_large(most: int) -> BodyTooLarge:

@@ -13,8 +13,18 @@ from maicivy.reports import visitor
 from maicivy.reports.timeline import Cursor
 from maicivy.storage.forgetting import Forgotten
 from maicivy.web import params
-from maicivy.web.client import check_origin, client_of, end_cookie
-from maicivy.web.keys import ADDRESSES, CLOCK, CONFIG, KEYRING, LIMITER, PROXIES, SOURCE, STORES
+from maicivy.web.client import check_origin, client_of, end_cookie, is_https
+from maicivy.web.keys import (
+    ADDRESSES,
+    CLOCK,
+    CONFIG,
+    EXTRA_HEADERS,
+    KEYRING,
+    LIMITER,
+    PROXIES,
+    SOURCE,
+    STORES,
+)
 from maicivy.web.rate import check_rate
 
 if TYPE_CHECKING:
@@ -52,7 +62,7 @@ async def delete_me(request: web.Request) -> web.Response:
         visitor_id = request.app[KEYRING].visitor_id(token)
         forgotten = await request.app[STORES].forgetting.forget(visitor_id)
     response = _answer({"data": {"visitor": forgotten.visitor, "events": forgotten.events}})
-    response.headers.add("Set-Cookie", end_cookie(request, request.app[PROXIES]))
+    response.headers.add("Set-Cookie", end_cookie(secure=is_https(request, request.app[PROXIES])))
     return response
 
 
@@ -62,7 +72,8 @@ async def _admit(request: web.Request) -> Token | None:
     limiter = app[LIMITER]
     if limiter.limit:
         address_key = await app[ADDRESSES].load(local_day(now, app[CONFIG].timezone))
-        await check_rate(request, limiter, limiter_id(address_key, client.address))
+        told = request.setdefault(EXTRA_HEADERS, {})
+        await check_rate(told, limiter, limiter_id(address_key, client.address))
     return app[KEYRING].read_cookie(client.cookie, now)
 
 

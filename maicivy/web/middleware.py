@@ -208,7 +208,7 @@ def _track_page(request: web.Request, response: web.StreamResponse) -> None:
     event, identity = seen
     app[WRITER].offer(event)
     if identity.new_cookie is not None:
-        cookie = session_cookie(request, identity, app[PROXIES])
+        cookie = session_cookie(identity, secure=is_https(request, app[PROXIES]))
         response.headers.add("Set-Cookie", cookie)
 
 

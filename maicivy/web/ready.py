@@ -38,8 +38,8 @@ class Ready(web.StreamResponse):
     A client that does not read is waited for, as with any other answer.
     """
 
-    def __init__(self, whole: bytes, status: int = 200) -> None:
-        super().__init__(status=status)
+    def __init__(self, whole: bytes) -> None:
+        super().__init__()
         self._whole = whole
 
     @property
