@@ -19,7 +19,7 @@ from maicivy import __version__, exposition
 from maicivy.labels import OTHER, BoundedLabel, SharedLabel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Literal
 
     from maicivy.shared import Member
@@ -72,6 +72,7 @@ class Metrics:
     def __init__(self, member: Member | None = None) -> None:
         self.registry = prometheus_client.CollectorRegistry()
         self._member = member
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         if member is None:
             prometheus_client.ProcessCollector(registry=self.registry)
             prometheus_client.PlatformCollector(registry=self.registry)
@@ -214,11 +215,10 @@ class Metrics:
         self.worker_restarts = new.counter(
             "worker_restarts_total", "Workers that died and were started again."
         )
-        self._tasks = new.gauge(
+        tasks = new.gauge(
             "event_loop_tasks", "Tasks of the event loop that have not ended.", way="livesum"
         )
-        if self._member is None:
-            self._tasks.set_function(_count_tasks)
+        self.watch(tasks, _count_tasks)
         build = new.gauge(
             "build_info",
             "Always 1; the labels name the versions that run.",
@@ -246,10 +246,18 @@ class Metrics:
         if self.themes(theme) != OTHER:
             self.theme_views.labels(theme).set(views)
 
+    def watch(self, gauge: Gauge, value: Callable[[], float]) -> None:
+        """Have `gauge` show `value()`; that of another worker may be a second old."""
+        if self._member is None:
+            gauge.set_function(value)
+        else:
+            self._watched.append((gauge, value))
+
     async def sample(self) -> None:
         """Note what a worker cannot be asked for by another one, every second, for good."""
         while True:
-            self._tasks.set(_count_tasks())
+            for gauge, value in self._watched:
+                gauge.set(value())
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def exposition(self) -> tuple[bytes, str]:
@@ -283,7 +291,11 @@ class Metrics:
         try:
             yield
         finally:
-            self.redis_duration.labels(operation).observe(time.perf_counter() - started)
+            self.observe_redis(operation, time.perf_counter() - started)
+
+    def observe_redis(self, operation: str, seconds: float) -> None:
+        """Observe how long a Redis operation took."""
+        self.redis_duration.labels(operation).observe(seconds)
 
     @contextlib.contextmanager
     def time_query(self, query_type: str) -> Iterator[None]:

@@ -74,22 +74,24 @@ class Finisher:
                 await self._refresh(stored, believed)
         finally:
             ids = {event.id for event in stored.events}
+            open_ones = [waiting for waiting in batch if not waiting.ended]
+            rows = [waiting for waiting in open_ones if waiting.event.id in ids]
+            self._ledger.store([waiting.event for waiting in rows])
+            for waiting in rows:
+                waiting.ended = True
             for waiting in batch:
                 is_row = waiting.event.id in ids
-                self.end(waiting, None if is_row else DropReason.DUPLICATE)
+                if not is_row:
+                    self.end(waiting, DropReason.DUPLICATE)
                 waiting.settle(is_row)
             self._metrics.visitors.inc(stored.new_visitors)
             for theme, views in stored.totals.themes:
                 self._metrics.set_theme_views(theme, views)
 
-    def end(self, waiting: Waiting, reason: DropReason | None) -> None:
-        """Enter in the ledger that an event was stored, or why it was not."""
-        if waiting.ended:
-            return
-        waiting.ended = True
-        if reason is None:
-            self._ledger.store(waiting.event)
-        else:
+    def end(self, waiting: Waiting, reason: DropReason) -> None:
+        """Enter in the ledger why an event was not stored."""
+        if not waiting.ended:
+            waiting.ended = True
             self._ledger.drop(reason)
 
     async def _refresh(self, stored: Stored, believed: bytes | None) -> None:

@@ -95,9 +95,9 @@ class Identifier:
             self.limiter_id.cache_clear()
         if request.cookie is not None:
             with contextlib.suppress(_ForgedCookie):
-                known = self._known(request, address_key, today)
-                if known.token.is_good(now):
-                    return Identity(known.visitor, None, known.token.seconds_left(now))
+                token, visitor = self._known(request, address_key, today)
+                if token.is_good(now):
+                    return Identity(visitor, None, token.seconds_left(now))
         token = self._new_token(request, address_key, now)
         cookie = self._keyring.cookie(token) if request.fetch_site != "cross-site" else None
         visitor = self._visitor(request, token, address_key, today)

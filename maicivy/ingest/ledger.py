@@ -6,6 +6,7 @@ Whoever ends an event's way enters it here, once. The metrics keep the sums, tho
 
 from __future__ import annotations
 
+import collections
 import enum
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from maicivy.periods import format_instant
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
 
     from prometheus_client import Counter
 
@@ -60,19 +62,24 @@ class Ledger:
         """Enter an event that came in, whatever it is."""
         self._metrics.events_received.inc()
 
-    def store(self, event: Event) -> None:
-        """Enter that `event` is a row."""
-        metrics, kind = self._metrics, event.event_type
-        counter = self._of_type.get(kind)
-        (counter or _child(self._of_type, metrics.events, metrics.event_types, kind)).inc()
-        if kind == "page_view":
-            path = path_of(event.page_url or "")
-            counter = self._of_path.get(path)
-            (counter or _child(self._of_path, metrics.page_views, metrics.paths, path)).inc()
-        if event.letter_type:
-            metrics.letters.labels(event.letter_type).inc()
-        if event.theme:
-            metrics.count_theme_view(event.theme)
+    def store(self, events: Sequence[Event]) -> None:
+        """Enter that `events` are rows."""
+        metrics = self._metrics
+        for kind, count in collections.Counter([event.event_type for event in events]).items():
+            child = self._of_type.get(kind)
+            (child or _child(self._of_type, metrics.events, metrics.event_types, kind)).inc(count)
+        urls = collections.Counter(
+            [event.page_url or "" for event in events if event.event_type == "page_view"]
+        )
+        for url, count in urls.items():
+            path = path_of(url)
+            child = self._of_path.get(path)
+            (child or _child(self._of_path, metrics.page_views, metrics.paths, path)).inc(count)
+        for event in events:
+            if event.letter_type:
+                metrics.letters.labels(event.letter_type).inc()
+            if event.theme:
+                metrics.count_theme_view(event.theme)
 
     def drop(self, reason: DropReason) -> None:
         """Enter that an event ends without being stored."""

@@ -38,12 +38,15 @@ class SlidingLog:
     def take(self, client: str, weight: int = 1) -> Allowance:
         """Take `weight` places for `client` if so many are left."""
         now = self._clock()
-        log = self._taken.setdefault(client, deque())
-        self._taken.move_to_end(client)
-        if len(self._taken) > MAX_CLIENTS:
-            self._taken.popitem(last=False)
-        while log and log[0] <= now - self._window:
-            log.popleft()
+        log = self._taken.get(client)
+        if log is None:
+            log = self._taken[client] = deque()
+            if len(self._taken) > MAX_CLIENTS:
+                self._taken.popitem(last=False)
+        else:
+            self._taken.move_to_end(client)
+            while log and log[0] <= now - self._window:
+                log.popleft()
         allowed = len(log) + weight <= self._limit
         if allowed:
             log.extend([now] * weight)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from maicivy.errors import ApiError, InvalidRequest, NotTried, StorageUnavailable, Unavailable
 from maicivy.ingest.commit import Committer
-from maicivy.ingest.deadlines import Deadlines
 from maicivy.ingest.finisher import Finisher
 from maicivy.ingest.ledger import DropReason
 from maicivy.ingest.waiting import Lone, Waiting, grouped, in_doubt, unavailable
 from maicivy.logs import fields
+from maicivy.storage.deadlines import Deadlines
 from maicivy.storage.postgres import CONTENT_REFUSED, describe_error
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Writer:
         self._queue_size = queue_size
         self._batch_size = batch_size
         self._queue: collections.deque[Waiting] = collections.deque()
+        metrics.watch(metrics.queue_depth, lambda: len(self._queue))
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -158,20 +159,17 @@ class Writer:
         self._queue.extend(waiting)
         self._idle.clear()
         self._wake.set()
-        self._metrics.queue_depth.set(len(self._queue))
 
     def _take(self) -> list[Waiting]:
         """Take the next batch, which ends where a group ends."""
         batch: list[Waiting] = []
         while self._queue and (len(batch) < self._batch_size or not batch[-1].is_last):
             batch.append(self._queue.popleft())
-        self._metrics.queue_depth.set(len(self._queue))
         return batch
 
     def _take_all(self) -> list[Waiting]:
         waiting = list(self._queue)
         self._queue.clear()
-        self._metrics.queue_depth.set(0)
         return waiting
 
     async def _flush(self, batch: list[Waiting]) -> None:

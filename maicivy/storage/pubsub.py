@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 
 from maicivy.errors import StorageUnavailable
 from maicivy.storage import keys
-from maicivy.storage.wire import command, read_value
+from maicivy.storage.replies import read_value
+from maicivy.storage.wire import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ MISSES = 2
 RedisClient: TypeAlias = "redis.asyncio.Redis"
 
 _CHANNELS = (keys.CHANNEL.encode(), keys.CHANGED.encode())
+# How a message of the first begins, which nearly all are.
+_EVENT = b"*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$" % (len(_CHANNELS[0]), _CHANNELS[0])
 _PING = b"*1\r\n$4\r\nPING\r\n"
 
 
@@ -113,9 +116,12 @@ class Subscription(asyncio.Protocol):
         data, place = self._held + data, 0
         events: list[bytes] = []
         try:
-            while (found := read_value(data, place)) is not None:
+            while (found := _read_message(data, place)) is not None:
                 value, place = found
-                self._take(value, events)
+                if isinstance(value, bytes):
+                    events.append(value)
+                else:
+                    self._take(value)
         except ValueError as error:
             self._end(error)
         self._held = data[place:]
@@ -128,13 +134,11 @@ class Subscription(asyncio.Protocol):
         self._changes.listen(None)
         self._end(exc or ConnectionError("closed"))
 
-    def _take(self, parts: Any, events: list[bytes]) -> None:
+    def _take(self, parts: Any) -> None:
         if not isinstance(parts, list):
             raise ValueError("no message of a subscription")  # noqa: TRY004 - as for a broken one
         kind, channel = parts[0], parts[1] if len(parts) > 1 else b""
-        if kind == b"message" and channel == _CHANNELS[0]:
-            events.append(parts[2])
-        elif kind == b"message" and parts[2] != self._changes.name:
+        if kind == b"message" and parts[2] != self._changes.name:
             self._changes.note()
         elif kind == b"subscribe" and channel == _CHANNELS[1]:
             self._changes.listen(self.unheard)
@@ -144,3 +148,19 @@ class Subscription(asyncio.Protocol):
         if not self._ended.done():
             self._ended.set_exception(error)
             self._ended.exception()  # nobody may be waiting any more
+
+
+def _read_message(data: bytes, start: int) -> tuple[Any, int] | None:
+    """Return an event or whatever else begins at `start`, and where the next one does.
+
+    None when it is not whole yet; raises `ValueError`.
+    """
+    if not data.startswith(_EVENT, start):
+        return read_value(data, start)
+    head = start + len(_EVENT)
+    end = data.find(b"\r\n", head)
+    if end < 0:
+        return None
+    event = end + 2
+    after = event + int(data[head:end])
+    return (data[event:after], after + 2) if len(data) >= after + 2 else None

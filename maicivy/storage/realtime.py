@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,7 @@ class Realtime:
         self._metrics = metrics
         self._zone = zone
         self._breaker = Breaker()
+        self._shown_up = False
         self.changes = Changes()
         # Cheaper than the library's own pool that waits; some connections are others' business.
         self._places = asyncio.Semaphore(MAX_CONNECTIONS - SPARE_CONNECTIONS)
@@ -131,25 +133,56 @@ class Realtime:
     @contextlib.asynccontextmanager
     async def calling(self, operation: str) -> AsyncIterator[redis.asyncio.Redis]:
         """Lend the client for one timed operation; raises `StorageUnavailable` within 0.5 s."""
-        if not self._breaker.allow():
-            raise NotTried("Redis is away")
+        self._check_allowed()
         try:
             with self._metrics.time_redis(operation):
                 async with asyncio.timeout(HOT_DEADLINE_SECONDS), self._places:
                     yield self._client
         except (RedisError, OSError, TimeoutError) as error:
-            self._wire.drop()
-            self._breaker.failed()
-            self._metrics.redis_up.set(0)
-            self.distrust()
-            raise StorageUnavailable(type(error).__name__) from error
-        self._breaker.succeeded()
-        self._metrics.redis_up.set(1)
+            raise self._failed(error) from error
+        self._answered()
 
     async def run(self, operation: str, script: str, *values: object) -> Any:
         """Return what a script returns for `values`, its ARGV; raises `StorageUnavailable`."""
-        async with self.calling(operation):
-            return await self._wire.run(script, *values)
+        try:
+            return await self._run(operation, script, *values)
+        except ResponseError as error:
+            raise self._failed(error) from error
+
+    async def _run(self, operation: str, script: str, *values: object) -> Any:
+        """Run a script; `ResponseError` says that it failed, and that Redis is there."""
+        self._check_allowed()
+        started = time.perf_counter()
+        try:
+            reply = await self._wire.run(script, *values)
+        except ResponseError:
+            self._answered()
+            raise
+        except (RedisError, OSError) as error:
+            raise self._failed(error) from error
+        finally:
+            self._metrics.observe_redis(operation, time.perf_counter() - started)
+        self._answered()
+        return reply
+
+    def _check_allowed(self) -> None:
+        if not self._breaker.allow():
+            raise NotTried("Redis is away")
+
+    def _answered(self) -> None:
+        self._breaker.succeeded()
+        if not self._shown_up:
+            self._shown_up = True
+            self._metrics.redis_up.set(1)
+
+    def _failed(self, error: Exception) -> StorageUnavailable:
+        """Note that Redis did not answer; return what tells of it."""
+        self._wire.drop()
+        self._breaker.failed()
+        self._shown_up = False
+        self._metrics.redis_up.set(0)
+        self.distrust()
+        return StorageUnavailable(type(error).__name__)
 
     def close(self) -> None:
         """Close the connection that scripts have of their own."""
@@ -167,14 +200,13 @@ class Realtime:
         expected = [keys.EPOCH, *expected_sketches(totals, today, len(messages))]
         told = refresh_arguments(totals, messages, expected, now, today)
         told += [keys.CHANGED, self.changes.name]
-        async with self.calling("refresh") as client:
-            try:
-                there, *replies, heard = await self._wire.run(REFRESH, *told)
-            except ResponseError:
-                # such as a Redis that is full: it is not away, but this write is missing
-                self.distrust()
-                return None
-            await self._passed_on(client, heard)
+        try:
+            there, *replies, heard = await self._run("refresh", REFRESH, *told)
+        except ResponseError:
+            # such as a Redis that is full: it is not away, but this write is missing
+            self.distrust()
+            return None
+        await self._passed_on(heard)
         self.changes.note()
         if there < len(expected) and self.trusted:
             # Somebody deleted keys of ours, and what was just written is all that they hold now.
@@ -184,14 +216,17 @@ class Realtime:
         self._notice_strays(replies[0], believed)
         return self._snapshot(replies, now, today)
 
-    async def _passed_on(self, client: redis.asyncio.Redis, heard: int) -> None:
+    async def _passed_on(self, heard: int) -> None:
         """Return when a change that `heard` subscribers hear of is in their sockets.
 
         Redis writes to them in the turn in which it answers, perhaps after its answer; what it
         answers then belongs to a later turn.
         """
         if self.changes.concerns_others(heard):
-            await client.ping()
+            try:
+                await self._wire.ask(b"PING")
+            except (RedisError, OSError) as error:
+                raise self._failed(error) from error
 
     def _notice_strays(self, reply: Any, believed: bytes | None) -> None:
         """See, from an MGET of the epoch after the writes, whose copy they went into."""
@@ -256,7 +291,7 @@ class Realtime:
             pipe.zrem(keys.ACTIVE, str(visitor_id))
             pipe.publish(keys.CHANGED, self.changes.name)
             *_, heard = await pipe.execute()
-            await self._passed_on(client, heard)
+        await self._passed_on(heard)
 
     async def themes(self, limit: int) -> list[tuple[str, int]] | None:
         """Return the most viewed themes, or None when not to be relied on."""

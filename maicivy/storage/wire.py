@@ -12,7 +12,13 @@ import contextlib
 from typing import Any, cast
 
 import redis.asyncio
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import RedisError
+
+from maicivy.storage.deadlines import Deadlines
+from maicivy.storage.replies import new_replies
+
+CONNECT_SECONDS = 0.25
+ANSWER_SECONDS = 0.5
 
 
 class Wire:
@@ -26,12 +32,17 @@ class Wire:
     async def run(self, script: str, *values: object) -> Any:
         """Return what `script` returns for `values`, all of which are its ARGV.
 
-        Raises `RedisError` or `OSError`. Whoever stops waiting leaves the others' answers whole.
+        Raises `RedisError` or `OSError`, of which `TimeoutError` is one. Whoever stops waiting
+        leaves the others' answers whole.
         """
+        return await self.ask(b"EVAL", script.encode(), b"0", *map(_written, values))
+
+    async def ask(self, *parts: bytes) -> Any:
+        """Return the answer to one command; raises what `run` does."""
         line = self._line
         if line is None or line.lost:
             line = await self._connect()
-        return await line.ask(b"EVAL", script.encode(), b"0", *map(_written, values))
+        return await line.ask(*parts)
 
     def drop(self) -> None:
         """Begin anew with the next script: this connection does not answer."""
@@ -45,7 +56,8 @@ class Wire:
                 pool: Any = self._client.connection_pool
                 connection = pool.make_connection()
                 try:
-                    await connection.connect()
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        await connection.connect()
                 except BaseException:
                     with contextlib.suppress(RedisError, OSError):
                         await connection.disconnect(nowait=True)
@@ -64,12 +76,13 @@ class _Line(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", connection._writer.transport)  # noqa: SLF001
         self._transport.set_protocol(self)
         self._waiting: collections.deque[asyncio.Future[Any]] = collections.deque()
-        self._held = b""
+        self._replies = new_replies()
+        self._deadlines = Deadlines(ANSWER_SECONDS, TimeoutError)
         self.lost = False
 
     async def ask(self, *parts: bytes) -> Any:
-        """Return the answer to one command."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        """Return the answer to one command; raises `TimeoutError`."""
+        future: asyncio.Future[Any] = self._deadlines.future()
         self._waiting.append(future)
         self._transport.write(command(*parts))
         answer = await future
@@ -84,16 +97,13 @@ class _Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer those whose answers are whole."""
-        data, place = self._held + data, 0
         try:
-            while (found := read_value(data, place)) is not None:
-                answer, place = found
+            for answer in self._replies.feed(data):
                 future = self._waiting.popleft()
                 if not future.done():
                     future.set_result(answer)
         except (ValueError, IndexError):
             self.abort()
-        self._held = data[place:]
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell everybody who waits."""
@@ -110,53 +120,6 @@ def command(*parts: bytes) -> bytes:
     """Return a command as Redis reads it."""
     written = b"".join([b"$%d\r\n%s\r\n" % (len(part), part) for part in parts])
     return b"*%d\r\n%s" % (len(parts), written)
-
-
-def read_value(data: bytes, start: int) -> tuple[Any, int] | None:
-    """Return the value (RESP 2) that begins at `start`, and where the next one does.
-
-    None when it is not whole yet. An error is returned as the exception that it is. Raises
-    `ValueError` for what is no value.
-    """
-    end = data.find(b"\r\n", start)
-    if end < 0:
-        return None
-    kind, head, place = data[start : start + 1], data[start + 1 : end], end + 2
-    if kind == b":":
-        return int(head), place
-    if kind == b"+":
-        return head, place
-    if kind == b"-":
-        return _error(head.decode(errors="replace")), place
-    if kind == b"$":
-        return _bulk(data, place, int(head))
-    if kind == b"*":
-        return _array(data, place, int(head))
-    raise ValueError("no value of Redis")
-
-
-def _bulk(data: bytes, place: int, length: int) -> tuple[bytes | None, int] | None:
-    if length < 0:
-        return None, place
-    end = place + length
-    return (data[place:end], end + 2) if len(data) >= end + 2 else None
-
-
-def _array(data: bytes, place: int, length: int) -> tuple[list[Any] | None, int] | None:
-    if length < 0:
-        return None, place
-    values = []
-    for _ in range(length):
-        found = read_value(data, place)
-        if found is None:
-            return None
-        value, place = found
-        values.append(value)
-    return values, place
-
-
-def _error(text: str) -> RedisError:
-    return BusyLoadingError(text) if text.startswith("LOADING") else ResponseError(text)
 
 
 def _written(value: object) -> bytes:

@@ -176,6 +176,11 @@ class Connection(web.RequestHandler):
         """Become a WebSocket, whose frames are looked at first."""
         super().set_parser(cast("Any", FrameCheck(parser)), data_received_cb)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Go on reading; aiohttp asks for it after each body, and has its parser look again."""
+        if self._reading_paused or self._buffer_paused or self._upgraded:
+            super().resume_reading(resume_parser)
+
     def pause_writing(self) -> None:
         """Note that the client does not read; the live feed has its own way with such clients."""
         super().pause_writing()
