@@ -81,15 +81,21 @@ class Places:
         self._calls = 0
         self._asked: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def take(self, client: str, weight: int) -> Allowance:
         """Take `weight` places for `client`, or none; raises `StorageUnavailable` within 1 s."""
-        loop = asyncio.get_running_loop()
-        asked = _Asked(client, weight, loop.create_future())
-        self._asked.append(asked)
+        loop = self._loop or self._running()
+        answer: asyncio.Future[Allowance] = loop.create_future()
+        self._asked.append(_Asked(client, weight, answer))
         if self._task is None:
             self._task = loop.create_task(self._answer_all())
-        return await asked.answer
+        return await answer
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        # asking for it costs a system call
+        self._loop = asyncio.get_running_loop()
+        return self._loop
 
     async def _answer_all(self) -> None:
         """Answer until nobody waits any more."""

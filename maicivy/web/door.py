@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import enum
 import resource
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ class Door:
     def enter(self, connection: Connection, transport: asyncio.Transport) -> None:
         """Let a new connection in; when all places are taken, the longest at rest has to go."""
         self._open[connection] = transport
-        self._heads[connection] = _now()
+        self._heads[connection] = time.monotonic()
         if len(self._open) > self.bounds.connections:
             self._cut(self._longest_at_rest(), CutReason.CROWDED)
         self._count()
@@ -92,16 +93,16 @@ class Door:
     def hear(self, connection: Connection) -> None:
         """Wait for the rest of a request head from its first byte on."""
         if self._idle.pop(connection, None) is not None:
-            self._heads[connection] = _now()
+            self._heads[connection] = time.monotonic()
 
     def rest(self, connection: Connection) -> None:
         """Wait for the next request: the answer is sent, and none is behind it."""
         if connection in self._open:
-            self._idle[connection] = _now()
+            self._idle[connection] = time.monotonic()
 
     def stall(self, connection: Connection) -> None:
         """Wait for the client, which has left so much unread that no more can be written."""
-        self._stalled[connection] = _now()
+        self._stalled[connection] = time.monotonic()
 
     def flow(self, connection: Connection) -> None:
         """Stop waiting for the client, which reads again."""
@@ -114,7 +115,7 @@ class Door:
             (self._idle, bounds.idle_seconds, CutReason.IDLE),
             (self._stalled, bounds.stalled_seconds, CutReason.STALLED),
         ):
-            latest = _now() - seconds
+            latest = time.monotonic() - seconds
             while waiting and waiting[first := next(iter(waiting))] <= latest:
                 self._cut(first, reason)
         self._count()
@@ -151,7 +152,3 @@ def fitting_connections(wanted: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return wanted
     return max(1, min(wanted, soft - RESERVED_DESCRIPTORS))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

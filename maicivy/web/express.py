@@ -8,8 +8,7 @@ middlewares, and all ways take events in by the same `Intake`.
 from __future__ import annotations
 
 import time
-from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
@@ -23,14 +22,18 @@ from maicivy.web.keys import CONFIG, EXTRA_HEADERS, INTAKE, METRICS, PROXIES
 from maicivy.web.middleware import explained, put_headers, share
 from maicivy.web.routes import EVENT
 
+CREATED = 201
+
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
 
     from aiohttp.http import RawRequestMessage
 
     from maicivy.ingest.identity import Identity
+    from maicivy.periods import Moment
     from maicivy.web.connection import Asked, Told
-    from maicivy.web.intake import Head
+    from maicivy.web.intake import Known
 
 # With one of these the long way is taken.
 _UNUSUAL = (hdrs.EXPECT, istr("X-Forwarded-Proto"), hdrs.CONTENT_ENCODING)
@@ -55,13 +58,6 @@ MAX_HEAD_LENGTH = 1024
 _Key: TypeAlias = tuple[object, ...]
 
 
-class _Known(NamedTuple):
-    """A head, and what the answers to its requests have in common."""
-
-    head: Head
-    shared: str
-
-
 class Express:
     """Answers whole and plain `POST /event` requests."""
 
@@ -71,8 +67,10 @@ class Express:
         self._intake = app[INTAKE]
         self._proxies = app[PROXIES]
         self._allowed_origins = app[CONFIG].allowed_origins
-        self._known: dict[_Key, _Known] = {}
-        self._day = self._intake.today
+        self._observe = app[METRICS].observe_request
+        # Of one day, with the headers that let pages of another origin read the answer.
+        self._known: dict[_Key, tuple[Known, str]] = {}
+        self._day: dt.date | None = None
 
     def takes(self, head: RawRequestMessage) -> bool:
         """Say whether a request is a plain event."""
@@ -87,11 +85,17 @@ class Express:
 
     async def answer(self, asked: Asked) -> Told:
         """Store an event and answer."""
-        started, key = time.perf_counter(), _key(asked)
-        known = self._remembered().get(key)
-        told = await (self._first(asked, key) if known is None else self._again(asked, known))
-        status = HTTPStatus.CREATED if isinstance(told, bytes) else told[1].status
-        self._app[METRICS].observe_request(EVENT, "POST", status, time.perf_counter() - started)
+        started, key, moment = time.perf_counter(), _key(asked), self._intake.now()
+        if moment.day != self._day or len(self._known) >= MAX_HEADS:
+            self._day = moment.day
+            self._known.clear()
+        known = self._known.get(key)
+        if known is None:
+            told = await self._first(asked, key)
+        else:
+            told = await self._again(asked, *known, moment)
+        status = CREATED if isinstance(told, bytes) else told[1].status
+        self._observe(EVENT, "POST", status, time.perf_counter() - started)
         return told
 
     async def _first(self, asked: Asked, key: _Key) -> Told:
@@ -104,33 +108,32 @@ class Express:
             return self._finished(request, explained(request, error))
         if isinstance(taken, DropReason) or not taken[1]:
             return self._finished(request, answer_to(request, taken, self._proxies))
-        head, shared = self._intake.head(request), self._shared(request)
-        if self._intake.may_remember(head) and _length(key) <= MAX_HEAD_LENGTH:
-            self._remembered()[key] = _Known(head, shared)
+        shared = self._shared(request)
+        if _length(key) <= MAX_HEAD_LENGTH:
+            self._remember(key, request, taken[0], shared)
         return self._tracked(taken[0], request.get(EXTRA_HEADERS, {}), shared)
 
-    async def _again(self, asked: Asked, known: _Known) -> Told:
+    async def _again(self, asked: Asked, known: Known, shared: str, moment: Moment) -> Told:
         """Answer a head that is known."""
         told: dict[str, str] = {}
         try:
             body = asked.body.read_nowait()
-            identity, is_new = await self._intake.take_known(known.head, body, told)
+            identity, is_new = await self._intake.take_known(known, body, moment, told)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer
             request = asked.request()
             request[EXTRA_HEADERS] = told
             return self._finished(request, explained(request, error))
         if is_new:
-            return self._tracked(identity, told, known.shared)
+            return self._tracked(identity, told, shared)
         request = asked.request()
         request[EXTRA_HEADERS] = told
         return self._finished(request, answer_to(request, (identity, False), self._proxies))
 
-    def _remembered(self) -> dict[_Key, _Known]:
-        """Return the heads of today, with room for one more."""
-        if self._intake.today != self._day or len(self._known) >= MAX_HEADS:
-            self._day = self._intake.today
-            self._known.clear()
-        return self._known
+    def _remember(self, key: _Key, request: web.Request, identity: Identity, shared: str) -> None:
+        moment = self._intake.now()
+        known = self._intake.know(request, identity, moment)
+        if known is not None and moment.day == self._day:
+            self._known[key] = known, shared
 
     def _finished(
         self, request: web.Request, response: web.Response

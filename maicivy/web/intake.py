@@ -48,6 +48,19 @@ class Head(NamedTuple):
     referer: str | None
 
 
+class Known(NamedTuple):
+    """A head that was taken before on the same day, and what follows from it on that day.
+
+    `identity` is whose its events are up to the millisecond `until`, unless that changes each time.
+    """
+
+    head: Head
+    address_key: bytes
+    limiter_id: str
+    identity: Identity | None
+    until: int
+
+
 class Sender(NamedTuple):
     """Who sends something now; `address_key` hides their address today."""
 
@@ -102,58 +115,63 @@ class Intake:
         return identity, await self._writer.store(event)
 
     async def take_known(
-        self, head: Head, body: bytes, told: dict[str, str]
+        self, known: Known, body: bytes, moment: Moment, told: dict[str, str]
     ) -> tuple[Identity, bool]:
-        """Return the same of a head that was checked before, and is nobody's who is not tracked.
+        """Return the same of a request with a known head.
 
         Headers of the rate limit are put into `told`.
         """
         self._ledger.receive()
         try:
-            sender = await self._sender(head)
-            await self._weigh(told, sender, 1)
+            if self._limiter.limit:
+                await check_rate(told, self._limiter, known.limiter_id)
             _check_length(body, MAX_BODY_BYTES)
-            fields = check_fields(
-                parse_object(body), self._parameters, head.own_hosts, head.referer
-            )
-            identity = self._identifier.identify(head.client, sender.address_key, sender.moment)
-            event = make_event(fields, identity.visitor, sender.moment)
+            _, own_hosts, referer = head = known.head
+            fields = check_fields(parse_object(body), self._parameters, own_hosts, referer)
+            identity = known.identity
+            if identity is None or moment.milliseconds >= known.until:
+                identity = self._identifier.identify(head.client, known.address_key, moment)
+            event = make_event(fields, identity.visitor, moment)
         except BaseException as error:
             self._ledger.refuse(error)
             raise
         return identity, await self._writer.store(event)
 
+    def know(self, request: web.Request, identity: Identity, moment: Moment) -> Known | None:
+        """Return what is to be remembered of a request that was taken, and whose it was.
+
+        None if there could be any number of its kind, because its cookie is made up.
+        """
+        head, address_key = self._head(request), self._addresses.get(moment.day)
+        cookie = head.client.cookie
+        if address_key is None or not (cookie is None or self._identifier.signed(cookie)):
+            return None
+        return Known(
+            head,
+            address_key,
+            self._identifier.limiter_id(address_key, head.client.address),
+            identity if identity.new_cookie is None else None,
+            moment.milliseconds + identity.cookie_seconds * 1000,
+        )
+
     async def admit(self, request: web.Request) -> Sender | DropReason:
         """Return who sends, once they took a place in the rate limit; or that they opted out."""
-        head = self.head(request)
-        if head.client.opted_out:
+        client = self._head(request).client
+        if client.opted_out:
             return DropReason.OPT_OUT
-        sender = await self._sender(head)
+        moment = self.now()
+        address_key = self._addresses.get(moment.day) or await self._addresses.load(moment.day)
+        sender = Sender(client, moment, address_key)
         await self.weigh(request, sender, 1)
         return sender
 
-    def head(self, request: web.Request) -> Head:
+    def _head(self, request: web.Request) -> Head:
         """Return what a request's head says; raises `Forbidden`."""
         client = client_of(request, self._proxies)
         check_origin(request, self._allowed_origins)
         return Head(client, self._own_hosts(request.host), request.headers.get("Referer"))
 
-    def may_remember(self, head: Head) -> bool:
-        """Say whether nobody can make up heads like this one at will."""
-        cookie = head.client.cookie
-        return cookie is None or self._identifier.signed(cookie)
-
-    @property
-    def today(self) -> dt.date | None:
-        """The day of the latest event, in the configured zone."""
-        return self._moment.day if self._moment else None
-
-    async def _sender(self, head: Head) -> Sender:
-        moment = self._now()
-        address_key = self._addresses.get(moment.day) or await self._addresses.load(moment.day)
-        return Sender(head.client, moment, address_key)
-
-    def _now(self) -> Moment:
+    def now(self) -> Moment:
         """Return the current millisecond, which many events have in common."""
         now, last = self._clock(), self._moment
         if last is not None and ZERO <= now - last.instant < MILLISECOND:
@@ -163,12 +181,9 @@ class Intake:
 
     async def weigh(self, request: web.Request, sender: Sender, weight: int) -> None:
         """Take places in the rate limit; raises `RateLimited`."""
-        await self._weigh(request.setdefault(EXTRA_HEADERS, {}), sender, weight)
-
-    async def _weigh(self, told: dict[str, str], sender: Sender, weight: int) -> None:
         if self._limiter.limit:
             client = self._identifier.limiter_id(sender.address_key, sender.client.address)
-            await check_rate(told, self._limiter, client, weight)
+            await check_rate(request.setdefault(EXTRA_HEADERS, {}), self._limiter, client, weight)
 
     def check(self, request: web.Request, body: dict[str, Any]) -> Fields:
         """Return the checked fields of one event; raises `InvalidRequest`."""
