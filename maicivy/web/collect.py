@@ -43,18 +43,24 @@ def answer_to(
     if isinstance(taken, DropReason):
         return _not_tracked(taken)
     identity, is_new = taken
-    response = json_response(TRACKED, status=HTTPStatus.CREATED)
+    secure = is_https(request, proxies)
     if not is_new:
-        response.headers["Idempotent-Replayed"] = "true"
-    _give_cookie(request, response, identity, proxies)
+        return replayed(identity, secure=secure)
+    response = json_response(TRACKED, status=HTTPStatus.CREATED)
+    _give_cookie(response, identity, secure=secure)
     return response
 
 
-def _give_cookie(
-    request: web.Request, response: web.Response, identity: Identity, proxies: Proxies
-) -> None:
+def replayed(identity: Identity, *, secure: bool) -> web.Response:
+    """Return the answer to an event that had been stored under the same `event_id`."""
+    response = json_response(TRACKED, status=HTTPStatus.CREATED)
+    response.headers["Idempotent-Replayed"] = "true"
+    _give_cookie(response, identity, secure=secure)
+    return response
+
+
+def _give_cookie(response: web.Response, identity: Identity, *, secure: bool) -> None:
     if identity.new_cookie is not None:
-        secure = is_https(request, proxies)
         response.headers.add("Set-Cookie", session_cookie(identity, secure=secure))
 
 
@@ -79,7 +85,7 @@ async def post_events(request: web.Request) -> web.Response:
         ledger.refuse(reason)
     batch.end(await request.app[WRITER].store_all(batch.valid))
     response = batch.answer()
-    _give_cookie(request, response, identity, request.app[PROXIES])
+    _give_cookie(response, identity, secure=is_https(request, request.app[PROXIES]))
     return response
 
 

@@ -8,12 +8,11 @@ one at a time on each connection, as soon as they are there.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 
@@ -22,7 +21,7 @@ from maicivy.web.answers import error_response, put_standard_headers
 from maicivy.web.frames import FrameCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from aiohttp import StreamReader
 
@@ -32,12 +31,11 @@ log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
-    """A whole request as the parser left it: its head, its body, and from which address."""
+    """A whole request: as handlers know it, whence it came and, where that is known, its bytes."""
 
-    head: RawRequestMessage
-    body: StreamReader
+    request: web.Request
     peer: str
-    request: Callable[[], web.Request]
+    whole: bytes
 
 
 # The bytes of a whole answer, or an answer and the request that it is for.
@@ -45,13 +43,19 @@ Told: TypeAlias = "bytes | tuple[web.Request, web.StreamResponse]"
 
 
 class ShortWay(Protocol):
-    """Answers some requests without what aiohttp does for each."""
+    """Answers some requests without what aiohttp does for each.
+
+    Every error becomes an answer, and every wait is bounded.
+    """
+
+    def recall(self, data: bytes, peer: str) -> Coroutine[Any, Any, Told] | None:
+        """Return the answer to bytes that are a request of which all but the body is known."""
 
     def takes(self, head: RawRequestMessage) -> bool:
         """Say whether this way is for a request with such a head."""
 
-    async def answer(self, asked: Asked) -> Told:
-        """Answer a request; every error becomes an answer, and the wait is bounded."""
+    def answer(self, asked: Asked) -> Coroutine[Any, Any, Told]:
+        """Return the answer to a request."""
 
 
 class Connection(web.RequestHandler):
@@ -60,7 +64,7 @@ class Connection(web.RequestHandler):
     While a request goes the short way, aiohttp's own task is held: it waits for the next one.
     """
 
-    __slots__ = ("_answering", "_door", "_held", "_peer", "_short", "_short_way")
+    __slots__ = ("_answering", "_door", "_held", "_is_between", "_peer", "_short", "_short_way")
 
     def __init__(self, server: web.Server, door: Door, short_way: ShortWay | None) -> None:
         super().__init__(
@@ -77,6 +81,8 @@ class Connection(web.RequestHandler):
         self._held: asyncio.Future[None] | None = None
         self._short: asyncio.Task[None] | None = None
         self._peer = ""
+        # The parser has read whole requests only, each of them in one piece.
+        self._is_between = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: the first request has to arrive in time."""
@@ -99,39 +105,61 @@ class Connection(web.RequestHandler):
         """Take bytes, which may complete a request head."""
         # aiohttp has no public word for any of this: its task waits for `_waiter`, and is woken
         # only when it is known which way the request goes
-        waiter, self._waiter = self._waiter, None
+        waiter, short_way = self._waiter, self._short_way
+        if short_way is None or waiter is None or waiter.done() or self._paused or self._messages:
+            self._parse(data)
+            return
+        answering = short_way.recall(data, self._peer) if self._is_between else None
+        if answering is None:
+            self._waiter = None
+            self._parse(data)
+            if self._is_for(short_way):
+                answering = short_way.answer(self._asked(data))
+            elif self._messages:
+                waiter.set_result(None)
+            self._waiter = waiter
+        if answering is not None:
+            self._door.work(self)
+            self._waiter, self._held, self._request_in_progress = None, waiter, True
+            self._short = self._loop.create_task(self._go(answering))
+
+    def _parse(self, data: bytes) -> None:
+        is_first = not self._messages
         super().data_received(data)
+        self._is_between = self._is_between and is_first and self._is_one(data)
         if self._messages:
             self._door.work(self)
-            if waiter is not None and not waiter.done():
-                short_way = self._short_way
-                if short_way is not None and self._is_for(short_way):
-                    self._set_out(short_way, waiter)
-                    return
-                waiter.set_result(None)
         elif data:
             self._door.hear(self)
-        self._waiter = waiter
+
+    def _is_one(self, data: bytes) -> bool:
+        """Say whether `data` is a request that was parsed: nothing of a next one is behind it."""
+        if len(self._messages) != 1:
+            return False
+        head, body = self._messages[0]
+        if not isinstance(head, RawRequestMessage) or head.chunked or head.upgrade:
+            return False
+        length = head.headers.get(hdrs.CONTENT_LENGTH, "0")
+        return body.is_eof() and len(data) == data.find(b"\r\n\r\n") + 4 + int(length)
 
     def _is_for(self, short_way: ShortWay) -> bool:
         """Say whether the one request that is there is whole and of the kind for `short_way`."""
-        if len(self._messages) != 1 or self._paused:
+        if len(self._messages) != 1:
             return False
         head, body = self._messages[0]
         return isinstance(head, RawRequestMessage) and body.is_eof() and short_way.takes(head)
 
-    def _set_out(self, short_way: ShortWay, waiter: asyncio.Future[None]) -> None:
+    def _asked(self, data: bytes) -> Asked:
+        """Take the one request that is there from aiohttp."""
         head, body = cast("tuple[RawRequestMessage, StreamReader]", self._messages.popleft())
-        self._held, self._request_in_progress = waiter, True
         if self._parser is not None:
             self._parser.message_consumed()
-        # bound now: it is gone when the client leaves, who has sent an event all the same
         factory = cast("Callable[..., web.Request]", self._request_factory)
-        request = functools.partial(self._request, factory, head, body)
-        asked = Asked(head, body, self._peer, request)
-        self._short = self._loop.create_task(self._go(short_way.answer(asked)))
+        writer = StreamWriter(self, self._loop)
+        request = factory(head, body, self, writer, self._task_handler)
+        return Asked(request, self._peer, data if self._is_between else b"")
 
-    async def _go(self, answering: Awaitable[Told]) -> None:
+    async def _go(self, answering: Coroutine[Any, Any, Told]) -> None:
         """Answer a request on the short way, and let aiohttp's task go on."""
         is_last = True
         try:
@@ -165,12 +193,6 @@ class Connection(web.RequestHandler):
         else:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
             self._door.rest(self)
-
-    def _request(
-        self, factory: Callable[..., web.Request], head: RawRequestMessage, body: StreamReader
-    ) -> web.Request:
-        """Return the request as handlers know it."""
-        return factory(head, body, self, StreamWriter(self, self._loop), self._short)
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
         """Become a WebSocket, whose frames are looked at first."""

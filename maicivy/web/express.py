@@ -1,14 +1,14 @@
 """The short way of `POST /event`, which comes a thousand times for each other request.
 
-What an event's head says is the same for all that one page sends, so it is read once and
-remembered for the day. Whatever is unusual takes the long way through aiohttp's router and
-middlewares, and all ways take events in by the same `Intake`.
+All that one page sends has the same head but for its length, byte for byte. So a head is parsed and
+understood once, and remembered for the day. Whatever is unusual takes the long way through
+aiohttp's router and middlewares, and all ways take events in by the same `Intake`.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
@@ -17,16 +17,14 @@ from multidict import istr
 from maicivy.ingest.ledger import DropReason
 from maicivy.web.answers import JSON, put_standard_headers
 from maicivy.web.client import allowed_origin, check_host, session_cookie
-from maicivy.web.collect import TRACKED, answer_to
+from maicivy.web.collect import TRACKED, answer_to, replayed
 from maicivy.web.keys import CONFIG, EXTRA_HEADERS, INTAKE, METRICS, PROXIES
 from maicivy.web.middleware import explained, put_headers, share
 from maicivy.web.routes import EVENT
 
-CREATED = 201
-
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from aiohttp.http import RawRequestMessage
 
@@ -37,25 +35,18 @@ if TYPE_CHECKING:
 
 # With one of these the long way is taken.
 _UNUSUAL = (hdrs.EXPECT, istr("X-Forwarded-Proto"), hdrs.CONTENT_ENCODING)
-_FORWARDED_FOR = istr("X-Forwarded-For")
-# Everything in a head that says something of an event, beside these.
-_TELLING = (
-    hdrs.HOST,
-    hdrs.USER_AGENT,
-    hdrs.ACCEPT_LANGUAGE,
-    hdrs.COOKIE,
-    hdrs.ORIGIN,
-    hdrs.REFERER,
-    hdrs.CONTENT_TYPE,
-    istr("Sec-Fetch-Site"),
-    istr("Sec-GPC"),
-    istr("DNT"),
-)
+_BEGIN = f"POST {EVENT} HTTP/1.1\r\n".encode()
+_LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+_LENGTH_SIZE = len(_LENGTHS[0])
 # Heads are remembered until there are so many; long ones are not.
 MAX_HEADS = 8192
-MAX_HEAD_LENGTH = 1024
+MAX_HEAD_BYTES = 1024
+MAX_DIGITS = 5
+CREATED = 201
 
-_Key: TypeAlias = tuple[object, ...]
+# Whence, and all bytes of a head without its `Content-Length`.
+_Key: TypeAlias = tuple[str, bytes]
+_Parts: TypeAlias = tuple[bytes, bytes]
 
 
 class Express:
@@ -68,9 +59,21 @@ class Express:
         self._proxies = app[PROXIES]
         self._allowed_origins = app[CONFIG].allowed_origins
         self._observe = app[METRICS].observe_request
-        # Of one day, with the headers that let pages of another origin read the answer.
+        # Of one day, with the headers that all their answers have.
         self._known: dict[_Key, tuple[Known, str]] = {}
         self._day: dt.date | None = None
+
+    def recall(self, data: bytes, peer: str) -> Coroutine[Any, Any, Told] | None:
+        """Return the answer to an event whose head was read before."""
+        parts = _split(data)
+        if parts is None:
+            return None
+        started, moment = time.perf_counter(), self._intake.now()
+        if moment.day != self._day or len(self._known) >= MAX_HEADS:
+            self._day = moment.day
+            self._known.clear()
+        found = self._known.get((peer, parts[0]))
+        return None if found is None else self._again(*found, parts[1], moment, started)
 
     def takes(self, head: RawRequestMessage) -> bool:
         """Say whether a request is a plain event."""
@@ -84,66 +87,60 @@ class Express:
         )
 
     async def answer(self, asked: Asked) -> Told:
-        """Store an event and answer."""
-        started, key, moment = time.perf_counter(), _key(asked), self._intake.now()
-        if moment.day != self._day or len(self._known) >= MAX_HEADS:
-            self._day = moment.day
-            self._known.clear()
-        known = self._known.get(key)
-        if known is None:
-            told = await self._first(asked, key)
-        else:
-            told = await self._again(asked, *known, moment)
+        """Answer an event whose head is read for the first time."""
+        started = time.perf_counter()
+        told = await self._first(asked)
         status = CREATED if isinstance(told, bytes) else told[1].status
         self._observe(EVENT, "POST", status, time.perf_counter() - started)
         return told
 
-    async def _first(self, asked: Asked, key: _Key) -> Told:
-        """Answer a head that is new."""
-        request = asked.request()
+    async def _first(self, asked: Asked) -> Told:
+        request = asked.request
         try:
             check_host(request)
             taken = await self._intake.take(request)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer
-            return self._finished(request, explained(request, error))
+            return request, self._finished(request, explained(error))
         if isinstance(taken, DropReason) or not taken[1]:
-            return self._finished(request, answer_to(request, taken, self._proxies))
+            return request, self._finished(request, answer_to(request, taken, self._proxies))
         shared = self._shared(request)
-        if _length(key) <= MAX_HEAD_LENGTH:
-            self._remember(key, request, taken[0], shared)
+        self._remember(asked, taken[0], shared)
         return self._tracked(taken[0], request.get(EXTRA_HEADERS, {}), shared)
 
-    async def _again(self, asked: Asked, known: Known, shared: str, moment: Moment) -> Told:
-        """Answer a head that is known."""
+    async def _again(
+        self, known: Known, shared: str, body: bytes, moment: Moment, started: float
+    ) -> bytes:
+        """Answer an event whose head is known."""
         told: dict[str, str] = {}
+        status = CREATED
         try:
-            body = asked.body.read_nowait()
             identity, is_new = await self._intake.take_known(known, body, moment, told)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer
-            request = asked.request()
-            request[EXTRA_HEADERS] = told
-            return self._finished(request, explained(request, error))
-        if is_new:
-            return self._tracked(identity, told, shared)
-        request = asked.request()
-        request[EXTRA_HEADERS] = told
-        return self._finished(request, answer_to(request, (identity, False), self._proxies))
+            response = explained(error)
+            whole, status = self._whole(response, told, shared), response.status
+        else:
+            if is_new:
+                whole = self._tracked(identity, told, shared)
+            else:
+                whole = self._whole(replayed(identity, secure=False), told, shared)
+        self._observe(EVENT, "POST", status, time.perf_counter() - started)
+        return whole
 
-    def _remember(self, key: _Key, request: web.Request, identity: Identity, shared: str) -> None:
-        moment = self._intake.now()
-        known = self._intake.know(request, identity, moment)
-        if known is not None and moment.day == self._day:
-            self._known[key] = known, shared
+    def _remember(self, asked: Asked, identity: Identity, shared: str) -> None:
+        parts, moment = _split(asked.whole), self._intake.now()
+        if parts is None or len(parts[0]) > MAX_HEAD_BYTES or moment.day != self._day:
+            return
+        known = self._intake.know(asked.request, identity, moment)
+        if known is not None:
+            self._known[asked.peer, parts[0]] = known, shared
 
-    def _finished(
-        self, request: web.Request, response: web.Response
-    ) -> tuple[web.Request, web.Response]:
+    def _finished(self, request: web.Request, response: web.Response) -> web.Response:
         """Put on what the middlewares of the long way would."""
         put_headers(self._app, request, response)
         origin = allowed_origin(request, self._allowed_origins)
         if origin is not None:
             share(response, origin)
-        return request, response
+        return response
 
     def _shared(self, request: web.Request) -> str:
         """Return the headers that let pages of another origin read the answer, if they may."""
@@ -163,20 +160,33 @@ class Express:
         head = f"{self._head}Date: {date}\r\n{_lines(told)}{cookie}{shared}\r\n"
         return head.encode("latin-1") + TRACKED
 
+    def _whole(self, response: web.Response, told: Mapping[str, str], shared: str) -> bytes:
+        """Return another answer to a known head, with what the long way would put on it."""
+        put_standard_headers(response)
+        if self._allowed_origins:
+            response.headers.add("Vary", "Origin")
+        body = bytes(response.body or b"")  # type: ignore[arg-type]
+        head = (
+            f"HTTP/1.1 {response.status} {response.reason}\r\n{_lines(response.headers)}"
+            f"Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
+            f"{_lines(told)}{shared}\r\n"
+        )
+        return head.encode("latin-1") + body
 
-def _key(asked: Asked) -> _Key:
-    """Return all of a head that an event depends on."""
-    get = asked.head.headers.get
-    forwarded = asked.head.headers.getall(_FORWARDED_FOR, None)
-    return (
-        asked.peer,
-        tuple(forwarded) if forwarded else None,
-        *[get(name) for name in _TELLING],
-    )
 
-
-def _length(key: _Key) -> int:
-    return sum(len(part) for part in key if isinstance(part, str | tuple))
+def _split(data: bytes) -> _Parts | None:
+    """Cut a whole request with an event into its head, without the length, and its body."""
+    if not data.startswith(_BEGIN):
+        return None
+    end = data.find(b"\r\n\r\n")
+    start = max(data.find(length, 0, end) for length in _LENGTHS)
+    if start < 0:
+        return None
+    after = data.find(b"\r\n", start + 2)
+    length = data[start + _LENGTH_SIZE : after]
+    if len(length) > MAX_DIGITS or not length.isdigit() or len(data) != end + 4 + int(length):
+        return None
+    return data[:start] + data[after:end], data[end + 4 :]
 
 
 def _head(app: web.Application) -> str:

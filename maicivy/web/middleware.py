@@ -85,10 +85,10 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         return _http_error(request, error)
     except Exception as error:  # noqa: BLE001 - every error becomes an answer
-        return explained(request, error)
+        return explained(error)
 
 
-def explained(request: web.Request, error: Exception) -> web.Response:
+def explained(error: Exception) -> web.Response:
     """Return an error in the contract's JSON: a sentence and a code, nothing internal."""
     if isinstance(error, ConnectionError):
         # whoever sent half a request and left hears this no more
@@ -97,7 +97,7 @@ def explained(request: web.Request, error: Exception) -> web.Response:
         error = Unavailable("The numbers are not available now; try again soon.")
     if isinstance(error, ApiError):
         return error_response(error.status, error.message, error.code, error.headers)
-    log.error("request failed", exc_info=error, extra=fields(method=_method(request)))
+    log.error("request failed", exc_info=error)
     return error_response(500, "Something went wrong on the server.", "internal_error", {})
 
 
