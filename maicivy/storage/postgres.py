@@ -24,7 +24,7 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 ACQUIRE_TIMEOUT_SECONDS = 2.0
 STATEMENT_TIMEOUT_SECONDS = 4.0
 LOCK_TIMEOUT_SECONDS = 2.0
-WRITE_CONNECTIONS = 2
+WRITE_CONNECTIONS = 3  # one of them is kept for the next statement
 # Two large reports at once would take a whole core of two from the events.
 SCAN_CONNECTIONS = 2 if (os.cpu_count() or 1) > 3 else 1
 SCAN_NICENESS = 7
@@ -78,6 +78,7 @@ class Postgres:
         self._scans = scans
         self._metrics = metrics
         self._queries = load_queries()
+        self._kept: Connection | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -89,13 +90,17 @@ class Postgres:
         On a server of our own the processes of large reports give way to all others.
         """
         pools: list[Pool] = []
+        postgres = None
         try:
             pools.append(await _create_pool(dsn, pool_size))
             pools.append(await _create_pool(dsn, WRITE_CONNECTIONS))
             prepare = _give_way if own_server else _warm_up
             pools.append(await _create_pool(dsn, SCAN_CONNECTIONS, prepare))
-            yield cls(pools[0], pools[1], pools[2], metrics)
+            postgres = cls(pools[0], pools[1], pools[2], metrics)
+            yield postgres
         finally:
+            if postgres is not None:
+                await postgres._give_back(postgres._kept)
             await asyncio.gather(*map(_close, pools))
 
     def statement(self, name: str) -> str:
@@ -119,8 +124,25 @@ class Postgres:
 
     async def write(self, name: str, *values: Any) -> list[Record]:
         """Run the statement `name` on a connection for writing and return its rows."""
-        async with self.writing() as connection:
-            return await self.run(connection, name, *values)
+        kept, self._kept = self._kept, None
+        if kept is None or kept.is_closed():
+            await self._give_back(kept)
+            kept = await _borrow(self._writes)
+        try:
+            rows = await self.run(kept, name, *values)
+        except BaseException as error:
+            await self._give_back(kept)
+            if isinstance(error, GONE):
+                raise StorageUnavailable(describe_error(error)) from error
+            raise
+        # Borrowing one anew takes longer than the driver takes for a statement.
+        unneeded, self._kept = self._kept, kept
+        await self._give_back(unneeded)
+        return rows
+
+    async def _give_back(self, connection: Connection | None) -> None:
+        if connection is not None:
+            await _give_back(self._writes, connection)
 
     async def run(self, connection: Connection, name: str, *values: Any) -> list[Record]:
         """Run the statement `name` on `connection` and return its rows."""
@@ -157,16 +179,20 @@ class Postgres:
 
 @contextlib.asynccontextmanager
 async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
-    try:
-        connection = await pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
-    except GONE as error:
-        raise NotTried(describe_error(error)) from error
+    connection = await _borrow(pool)
     try:
         yield connection
     except GONE as error:
         raise StorageUnavailable(describe_error(error)) from error
     finally:
         await _give_back(pool, connection)
+
+
+async def _borrow(pool: Pool) -> Connection:
+    try:
+        return await pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
+    except GONE as error:
+        raise NotTried(describe_error(error)) from error
 
 
 async def _give_back(pool: Pool, connection: Connection) -> None:
