@@ -142,19 +142,10 @@ def stored_url(url: str, parameters: QueryParameters) -> str:
 
 def make_event(fields: Fields, visitor: Visitor, moment: Moment) -> Event:
     """Return the event that `visitor` caused at `moment`."""
-    event_type, data, page_url, referrer, duration, letter_type, event_id, theme = fields
+    kind, data, page, referrer, duration, letter, event_id, theme = fields
+    own_id, text = _IDS.make(moment.milliseconds), None if data is None else encode_text(data)
     return Event(
-        _IDS.make(moment.milliseconds),
-        visitor,
-        event_type,
-        encode_text(data) if data is not None else None,
-        page_url,
-        referrer,
-        duration,
-        moment,
-        letter_type,
-        theme,
-        event_id,
+        own_id, visitor, kind, text, page, referrer, duration, moment, letter, theme, event_id
     )
 
 
