@@ -143,14 +143,19 @@ class EventIds:
     def __init__(self) -> None:
         self._milliseconds = 0
         self._count = randbits(12)
-        self._tail = ""
+        self._head = self._tail = ""
 
     def make(self, milliseconds: int) -> str:
         """Return the next id, which says so many milliseconds since 1970, as text."""
         self._count = count = (self._count + 1) & 0xFFF
+        if milliseconds != self._milliseconds or not self._tail:
+            self._go_to(milliseconds)
+        return f"{self._head}{count:03x}{self._tail}"
+
+    def _go_to(self, milliseconds: int) -> None:
         if milliseconds < self._milliseconds or not self._tail:
             random = f"{0b10 << 62 | randbits(62):016x}"
-            self._tail = f"{random[:4]}-{random[4:]}"
+            self._tail = f"-{random[:4]}-{random[4:]}"
         self._milliseconds = milliseconds
         head = f"{milliseconds:012x}"
-        return f"{head[:8]}-{head[8:]}-7{count:03x}-{self._tail}"
+        self._head = f"{head[:8]}-{head[8:]}-7"

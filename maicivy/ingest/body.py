@@ -1,7 +1,9 @@
 """The body of a request as a JSON object, strictly: what PostgreSQL would refuse is refused here.
 
 The usual readers accept NaN, duplicate keys, U+0000, lone surrogates and numbers that no other
-program can hold. None of these gets past this module. All pure.
+program can hold. None of these gets past this module. A body that is written as browsers write it
+is read by a fast reader that also writes: what comes out as it went in hides nothing. Every other
+body is read strictly, and that alone finds words for what is wrong. All pure.
 """
 
 from __future__ import annotations
@@ -10,15 +12,27 @@ import json
 from typing import Any
 
 from maicivy.errors import InvalidRequest
+from maicivy.jsontext import read_exact
 
 MAX_DEPTH = 8
 MAX_KEYS = 50
 MAX_EVENTS = 500
 MAX_INTEGER = 2**53
 
+_LOOKED_INTO = frozenset({dict, list, float})
+
 
 def parse_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """Return the JSON object in `body`; raises `InvalidRequest` that says what is wrong."""
+    # an escape is the only way for U+0000 and half a surrogate pair
+    value = None if b"\\u" in body else read_exact(body)
+    if isinstance(value, dict) and _is_plain(value, max_depth):
+        return value
+    return parse_strictly(body, max_depth)
+
+
+def parse_strictly(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """Return the same as `parse_object`, three times slower."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
@@ -97,6 +111,27 @@ _DECODER = json.JSONDecoder(
     parse_float=_number,
     parse_constant=_constant,
 )
+
+
+def _is_plain(value: dict[str, Any], max_depth: int) -> bool:
+    """Say that depth, keys and numbers are certainly within their bounds, level by level."""
+    level: list[Any] = [value]
+    for _ in range(max_depth):
+        deeper: list[Any] = []
+        for part in level:
+            if type(part) is float:
+                if abs(part) > MAX_INTEGER:
+                    return False
+            elif type(part) is list:
+                deeper += [item for item in part if type(item) in _LOOKED_INTO]
+            elif len(part) <= MAX_KEYS:
+                deeper += [item for item in part.values() if type(item) in _LOOKED_INTO]
+            else:
+                return False
+        if not deeper:
+            return True
+        level = deeper
+    return False
 
 
 def _check_depth(value: Any, allowed: int) -> None:

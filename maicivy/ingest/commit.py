@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 from maicivy.errors import NotTried, StorageUnavailable
-from maicivy.ingest.batch import Stored, batch_arguments, read_reply
+from maicivy.ingest.batch import Stored, batch_arguments, read_reply, utc_days
 from maicivy.storage.postgres import NO_PARTITION
 
 if TYPE_CHECKING:
@@ -62,9 +61,7 @@ class Committer:
         return read_reply([], [event for event in events if event.id in found])
 
     async def _insert(self, events: Sequence[Event]) -> list[Record]:
-        await self._partitions.ensure(
-            {event.moment.instant.astimezone(dt.UTC).date() for event in events}
-        )
+        await self._partitions.ensure(utc_days(events))
         return await self._postgres.write("insert_batch", *batch_arguments(events))
 
     async def _insert_again(self, events: Sequence[Event]) -> list[Record]:

@@ -43,11 +43,12 @@ def redact_value(value: str) -> str:
     """Return a text without the personal data and secrets in it."""
     if value in _clean or _HARMLESS.fullmatch(value):
         return value
-    first = value
     for _ in range(MAX_PASSES):
+        if value in _clean:
+            return value
         clean = _pass(value)
         if clean == value:
-            return _remember(value) if value is first else value
+            return _remember(value)
         value = clean
     return REDACTED
 

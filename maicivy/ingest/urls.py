@@ -34,9 +34,12 @@ _MARK = re.compile(r"[;&]|%(?:25){0,4}(?:23|26|3[BF])", re.IGNORECASE)
 _EQUALS = re.compile(r"=|%(?:25){0,4}3D", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class QueryParameters:
-    """The query parameters that are kept: names in lower case, and beginnings of names."""
+    """The query parameters that are kept: names in lower case, and beginnings of names.
+
+    There is one list, so it is told from others by what it is: caches hash it all the time.
+    """
 
     names: frozenset[str]
     beginnings: tuple[str, ...]

@@ -98,34 +98,39 @@ placed AS (
     ) AS places
     WHERE x IS NOT NULL AND y IS NOT NULL
 ),
+sums AS MATERIALIZED (
+    SELECT day, event_type, letter_type, theme, count(*)::integer AS events
+    FROM counted GROUP BY 1, 2, 3, 4
+),
 by_type AS (
     INSERT INTO rollup_events AS r (day, event_type, events)
-    SELECT day, event_type, count(*) FROM counted GROUP BY 1, 2 ORDER BY 1, 2
+    SELECT day, event_type, sum(events) FROM sums GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (day, event_type) DO UPDATE SET events = r.events + excluded.events
 ),
 by_letter AS (
     INSERT INTO rollup_letters AS r (day, letter_type, letters)
-    SELECT day, letter_type, count(*) FROM counted
+    SELECT day, letter_type, sum(events) FROM sums
     WHERE letter_type IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (day, letter_type) DO UPDATE SET letters = r.letters + excluded.letters
 ),
 by_theme AS (
     INSERT INTO rollup_themes AS r (day, theme, views)
-    SELECT day, theme, count(*) FROM counted
+    SELECT day, theme, sum(events) FROM sums
     WHERE theme IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (day, theme) DO UPDATE SET views = r.views + excluded.views
 ),
 themes AS (
     INSERT INTO theme_totals AS r (theme, views)
-    SELECT theme, count(*) FROM counted
+    SELECT theme, sum(events) FROM sums
     WHERE theme IS NOT NULL GROUP BY 1 ORDER BY 1
     ON CONFLICT (theme) DO UPDATE SET views = r.views + excluded.views
     RETURNING theme, views
 ),
 periods AS (
     INSERT INTO rollup_periods AS r (period, period_start, events, letters)
-    SELECT p.period, date_trunc(p.period, c.day::timestamp)::date, count(*), count(c.letter_type)
-    FROM counted AS c
+    SELECT p.period, date_trunc(p.period, s.day::timestamp)::date, sum(s.events),
+           coalesce(sum(s.events) FILTER (WHERE s.letter_type IS NOT NULL), 0)
+    FROM sums AS s
     CROSS JOIN (VALUES ('day'), ('month'), ('week')) AS p (period)
     GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (period, period_start) DO UPDATE

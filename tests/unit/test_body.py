@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maicivy.errors import InvalidRequest
-from maicivy.ingest.body import MAX_DEPTH, MAX_KEYS, parse_object
+from maicivy.ingest.body import (
+    MAX_DEPTH,
+    MAX_KEYS,
+    parse_events,
+    parse_object,
+    parse_strictly,
+)
 
 
 def nested(levels: int) -> bytes:
@@ -114,3 +120,61 @@ def test_what_is_accepted_is_what_was_sent(value: dict[str, Any]) -> None:
         assert b"\\u0000" in body or b"\\ud" in body or brackets > MAX_DEPTH
     else:
         assert found == value
+
+
+def told(read: Any, body: bytes) -> Any:
+    """Return what `read` makes of `body`, with the types of its numbers, or the refusal."""
+    try:
+        return repr(read(body))
+    except InvalidRequest as error:
+        return error.code, error.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"event_type":"page_view","page_url":"/cv?a=1","referrer":"","session_duration":12}',
+        '{"event_type":"click","event_data":{"x":1,"y":-2.5,"ok":true,"été":["\\"",null]}}'.encode(),
+    ],
+)
+def test_what_a_browser_writes_is_not_read_strictly(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = json.loads(body)
+    monkeypatch.setattr("maicivy.ingest.body.parse_strictly", None)
+    assert parse_object(body) == found
+    events = b'{"events":[%s]}' % b",".join([body] * 100)
+    assert parse_events(events) == [found] * 100
+
+
+def test_what_must_be_refused_is_read_strictly() -> None:
+    for body in (
+        b'{"a":1,"a":1}',
+        b'{"a":{"b":1,"b":2}}',
+        b'{"a":9007199254740993}',
+        b'{"a":[9007199254740994.0]}',
+        b'{"a":[1e+16]}',
+        b'{"a":1e16}',
+        b'{"a":10000000000000000.0}',
+        b'{"a":"\\u0000"}',
+        b'{"a":"\\ud800"}',
+        b'{"a":NaN}',
+        nested(MAX_DEPTH + 1),
+        nested(300),
+        json.dumps({"a": [dict.fromkeys(map(str, range(MAX_KEYS + 1)))]}).encode(),
+        json.dumps(dict.fromkeys(map(str, range(MAX_KEYS + 1))), separators=(",", ":")).encode(),
+    ):
+        assert told(parse_object, body) == told(parse_strictly, body)
+        assert isinstance(told(parse_object, body), tuple)
+
+
+def test_what_may_be_kept_reads_the_same() -> None:
+    for body in (
+        b'{"a":-0}',
+        b'{"a":-0.0,"b":1.0,"c":1e2,"d":5e-324,"e":0.1e1}',
+        b'{"a":9007199254740992,"b":-9007199254740992,"c":9007199254740992.0}',
+        b' {"a": "\\/\x7f", "\\u00e9": [] }\r\n',
+        nested(MAX_DEPTH),
+    ):
+        assert told(parse_object, body) == told(parse_strictly, body)
+        assert isinstance(told(parse_object, body), str)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from maicivy.errors import InvalidRequest
-from maicivy.ingest.body import parse_object
+from maicivy.ingest.body import parse_object, parse_strictly
 from maicivy.ingest.event import Fields, check_fields
 from tests.storable import KEPT, OWN_HOSTS, check_body, check_object, check_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Texts as JSON can spell them, lone surrogates and U+0000 among them.
 TEXTS = st.sampled_from(["\x00", "\ud800", "a\udc00", "\ude00\ud83d", "a\x00"]) | st.text(
@@ -90,6 +93,38 @@ def test_any_bytes_are_stored_whole_or_refused(body: bytes) -> None:
 def test_what_the_parser_lets_through_is_an_object_that_can_be_stored(body: bytes) -> None:
     with contextlib.suppress(InvalidRequest):
         check_object(parse_object(body))
+
+
+def _told(read: Callable[[bytes], Any], body: bytes) -> object:
+    """Return what is read, with the types of its numbers, or the refusal."""
+    try:
+        return repr(read(body))
+    except InvalidRequest as error:
+        return error.code, error.message
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.binary(max_size=300) | st.lists(PIECES, max_size=25).map(b"".join))
+@example(b'{"a":1,"a":1}')
+@example(b'{"a":9007199254740993}')
+def test_any_bytes_are_read_as_by_the_strict_reader(body: bytes) -> None:
+    assert _told(parse_object, body) == _told(parse_strictly, body)
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.dictionaries(TEXTS, VALUES, max_size=5) | BODIES)
+@example({"a": 2**53 + 2.0})
+@example({"a": [1e16]})
+@example({"a": nested(1, 8)})
+@example({"a": "\x00"})
+@example({"a": "\ud800"})
+@example({str(number): None for number in range(51)})
+def test_any_value_is_read_as_by_the_strict_reader(value: dict[str, Any]) -> None:
+    for separators in (None, (",", ":")):
+        for is_ascii in (True, False):
+            text = json.dumps(value, separators=separators, ensure_ascii=is_ascii)
+            body = text.encode(errors="surrogatepass")
+            assert _told(parse_object, body) == _told(parse_strictly, body)
 
 
 @settings(deadline=None)  # a busy machine is no failure

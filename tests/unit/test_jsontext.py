@@ -23,3 +23,23 @@ def test_the_fast_and_the_standard_writer_write_the_same_value(value: Any) -> No
     fast, standard = jsontext.encode(value), jsontext.standard(value)
     assert json.loads(fast) == json.loads(standard) == value
     assert jsontext.encode_text(value) == fast.decode()
+
+
+@given(values)
+def test_what_was_written_is_read_exactly(value: Any) -> None:
+    assert jsontext.read_exact(jsontext.encode(value)) in (value, None)
+    assert jsontext.read_exact(jsontext.encode({"a": [value]})[:-1]) is None
+
+
+def test_what_is_written_otherwise_is_not_read() -> None:
+    assert jsontext.read_exact(b'{"a":[1,0.5,"\xc3\xa9"]}') == {"a": [1, 0.5, "é"]}
+    for other in (
+        b'{"a": 1}',
+        b'{"a":1,"a":1}',
+        b"9007199254740993",
+        b"1e2",
+        b"{",
+        b"-0",
+        b'"\xff"',
+    ):
+        assert jsontext.read_exact(other) is None

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from maicivy.ingest import redact, redact_text
 from maicivy.ingest.redact import REDACTED, redact_data, redact_url, redact_value
 
 if TYPE_CHECKING:
@@ -244,3 +245,51 @@ def test_time_grows_with_length_only(redact: Callable[[str], str], piece: str) -
 
     # Eight times the text: eight times the time if linear, sixty-four times if quadratic.
     assert seconds(16_384) < 24 * seconds(2_048) + 0.002
+
+
+def _scan_with_every_pattern(text: str) -> str:
+    """Do what `redact_text.scan` does, with every pattern whose absence it foresees."""
+    text = redact_text.EMAIL.sub(REDACTED, text)
+    text = redact_text.USER_AGENT.sub(REDACTED, text)
+    if "=" in text or ":" in text:
+        text = redact_text.COLONS.sub(redact_text._colons, text)
+        text = redact_text.HARDWARE.sub(REDACTED, text)
+        text = redact_text.HEADER.sub(redact_text._header, text)
+        text = redact_text.COOKIES.sub(REDACTED, text)
+        for pattern in redact_text.PAIRS.values():
+            text = redact_text._scan_values(pattern, text)
+    text = redact_text._scan_numbers(text)
+    text = redact_text.CREDENTIALS.sub(REDACTED, text)
+    text = redact_text.SHORT_TOKEN.sub(REDACTED, text)
+    return redact_text.RUN.sub(redact_text._run, text)
+
+
+_EVERY_FIND = (
+    *("a@b.fr", "a%40b.fr", "a\uff20b.fr", "a&#64;b.fr", "a&commat;b.fr", "a\\u0040b.fr"),
+    *("a (at) b.fr", "a[at]b.fr", "a{at}b.fr", "Mozilla/5.0 x", "::1", "1::2", "fe80::1:2"),
+    *("00:1b:44:11:3a:b7", "mac=00-1b-44-11-3a-b7", "Cookie: x", "COOK\u0131E=x", "coo\u212aie: x"),
+    *("Authorization: x, y", "author\u0130zation:x", "a=b; c=d", "email=x", "email: x", "sid=1"),
+    *("06 12 34 56 78", "4111 1111 1111 1111", "192.168.0.1", "FR7630006000011234567890189"),
+    *("bearer x", "BEARER:x", "Basic a1b2c3d4", "ba\u017fic a1b2c3d4", "DIGEST a1b2c3d4"),
+    *("Negotiate a1b2c3d4", "-----BEGIN PRIVATE KEY-----x", "ya29.abcdefgh", "SG.abcdefgh"),
+    *("ghp_abcdefghijkl", "eyJhbGciOiJIUzI1.eyJzdWIi", "sk_live_abcdef", "0123456789abcdef" * 2),
+)
+_FINDS = st.sampled_from(_EVERY_FIND)
+
+
+@pytest.mark.parametrize("text", _EVERY_FIND)
+def test_every_pattern_is_asked_when_it_finds_something(text: str) -> None:
+    assert redact_text.scan(text) == _scan_with_every_pattern(text) != text
+
+
+@given(st.lists(_FINDS | _SPECIAL, max_size=6).map("".join) | TEXTS)
+def test_a_pattern_that_is_left_out_would_have_found_nothing(text: str) -> None:
+    assert redact_text.scan(text) == _scan_with_every_pattern(text)
+
+
+@given(st.lists(_FINDS | _SPECIAL, max_size=6).map("".join) | TEXTS)
+def test_what_was_redacted_before_changes_nothing(text: str) -> None:
+    redact._clean.clear()
+    first = redact_value(text)
+    assert redact_value(text) == first
+    assert redact_value(first) == first
