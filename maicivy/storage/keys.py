@@ -18,7 +18,7 @@ CHANGED = "analytics:changed"
 ACTIVE = "analytics:realtime:visitors"
 THEMES = "analytics:themes:top"
 UNIQUE_VISITORS = "analytics:visitors:unique:"
-RATE_LIMIT = "analytics:ratelimit:"
+RATE_LIMIT = "analytics:places:"
 SCRATCH = "analytics:scratch:"
 
 TOTAL_EVENTS = "total_events"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from maicivy.errors import StorageUnavailable
@@ -21,34 +20,37 @@ AT_ONCE = 200
 
 log = logging.getLogger(__name__)
 
-# A sliding log for each client: the words of ARGV[4] are by turns its key and how many places to
-# take among the last ARGV[2] ms, if so many of ARGV[1] are free. Returns three words for each:
-# whether they were, how many are left, and in how many ms the oldest falls out. ARGV[3] tells calls
-# apart.
+# A sliding log for each client: the words of ARGV[3] are by turns its key and how many places to
+# take among the last ARGV[2] ms, if so many of ARGV[1] are free. A log is a list of instants in ms,
+# the oldest first. Returns three words for each client: whether they were free, how many are left,
+# and in how many ms the oldest falls out.
 TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local stamp = string.format('%d', now)
 local answers, i = {}, 0
-for key, weight in string.gmatch(ARGV[4], '(%S+) (%S+)') do
-  i = i + 1
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
-  local taken, weight = redis.call('ZCARD', key), tonumber(weight)
-  local allowed = taken + weight <= limit
-  if allowed then
-    local places = {}
-    for n = 1, weight do
-      places[2 * n - 1] = now
-      places[2 * n] = time[1] .. '.' .. time[2] .. '.' .. ARGV[3] .. '.' .. i .. '.' .. n
-    end
-    redis.call('ZADD', key, unpack(places))
-    redis.call('PEXPIRE', key, window)
-    taken = taken + weight
+for key, weight in string.gmatch(ARGV[3], '(%S+) (%S+)') do
+  weight = tonumber(weight)
+  local oldest = tonumber(redis.call('LINDEX', key, 0) or now)
+  while oldest <= now - window do
+    redis.call('LPOP', key)
+    oldest = tonumber(redis.call('LINDEX', key, 0) or now)
   end
-  local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or now
-  answers[3 * i - 2] = allowed and 1 or 0
-  answers[3 * i - 1] = limit - taken
-  answers[3 * i] = string.format('%d', oldest + window - now)
+  local stamps = {}
+  for n = 1, weight do stamps[n] = stamp end
+  local taken = redis.call('RPUSH', key, unpack(stamps))
+  local allowed = taken <= limit
+  if allowed then
+    redis.call('PEXPIRE', key, window)
+  else
+    redis.call('LTRIM', key, 0, -weight - 1)
+    taken = taken - weight
+  end
+  answers[i + 1] = allowed and 1 or 0
+  answers[i + 2] = limit - taken
+  answers[i + 3] = string.format('%d', oldest + window - now)
+  i = i + 3
 end
 return table.concat(answers, ' ')
 """
@@ -77,8 +79,6 @@ class Places:
         self._realtime = realtime
         self._limit = limit
         self._window_seconds = window_seconds
-        self._tag = secrets.token_hex(4)
-        self._calls = 0
         self._asked: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -127,8 +127,7 @@ class Places:
     async def _ask(self, asked: list[_Asked]) -> list[int]:
         if not asked:
             return []
-        self._calls += 1
         wanted = " ".join([f"{keys.RATE_LIMIT}{one.client} {one.weight}" for one in asked])
-        window, tag = self._window_seconds * 1000, f"{self._tag}{self._calls}"
-        reply = await self._realtime.run("ratelimit", TAKE, self._limit, window, tag, wanted)
+        window = self._window_seconds * 1000
+        reply = await self._realtime.run("ratelimit", TAKE, self._limit, window, wanted)
         return list(map(int, reply.split()))
