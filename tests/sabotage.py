@@ -78,9 +78,9 @@ SABOTAGES = (
     ),
     Sabotage(
         "no rate limit",
-        "maicivy/web/intake.py",
-        "        if self._limiter.limit:\n",
-        "        if not self._limiter:\n",
+        "maicivy/web/rate.py",
+        "    if not allowance.allowed:\n",
+        "    if allowance.reset_seconds < 0:\n",
         ("tests/integration/test_rate_limit.py",),
     ),
     Sabotage(
@@ -138,6 +138,13 @@ SABOTAGES = (
         "            self._changes.note()\n",
         "            pass\n",
         ("tests/integration/test_answers.py",),
+    ),
+    Sabotage(
+        "take a body for a request",
+        "maicivy/web/connection.py",
+        "self._is_between and is_first and self._is_one(data)",
+        "True",
+        ("tests/integration/test_express.py",),
     ),
     Sabotage(
         "drop partitions without a short lock timeout",

@@ -69,7 +69,7 @@ class Express:
         if parts is None:
             return None
         started, moment = time.perf_counter(), self._intake.now()
-        if moment.day != self._day or len(self._known) >= MAX_HEADS:
+        if moment.day != self._day:
             self._day = moment.day
             self._known.clear()
         found = self._known.get((peer, parts[0]))
@@ -132,6 +132,8 @@ class Express:
             return
         known = self._intake.know(asked.request, identity, moment)
         if known is not None:
+            if len(self._known) >= MAX_HEADS:
+                self._known.clear()
             self._known[asked.peer, parts[0]] = known, shared
 
     def _finished(self, request: web.Request, response: web.Response) -> web.Response:

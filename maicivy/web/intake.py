@@ -111,7 +111,9 @@ class Intake:
         if isinstance(checked, DropReason):
             self._ledger.drop(checked)
             return checked
-        event, identity = checked
+        return await self._store(*checked)
+
+    async def _store(self, event: Event, identity: Identity) -> tuple[Identity, bool]:
         return identity, await self._writer.store(event)
 
     async def take_known(
@@ -123,8 +125,7 @@ class Intake:
         """
         self._ledger.receive()
         try:
-            if self._limiter.limit:
-                await check_rate(told, self._limiter, known.limiter_id)
+            await check_rate(told, self._limiter, known.limiter_id)
             _check_length(body, MAX_BODY_BYTES)
             _, own_hosts, referer = head = known.head
             fields = check_fields(parse_object(body), self._parameters, own_hosts, referer)
@@ -135,7 +136,7 @@ class Intake:
         except BaseException as error:
             self._ledger.refuse(error)
             raise
-        return identity, await self._writer.store(event)
+        return await self._store(event, identity)
 
     def know(self, request: web.Request, identity: Identity, moment: Moment) -> Known | None:
         """Return what is to be remembered of a request that was taken, and whose it was.
@@ -181,9 +182,8 @@ class Intake:
 
     async def weigh(self, request: web.Request, sender: Sender, weight: int) -> None:
         """Take places in the rate limit; raises `RateLimited`."""
-        if self._limiter.limit:
-            client = self._identifier.limiter_id(sender.address_key, sender.client.address)
-            await check_rate(request.setdefault(EXTRA_HEADERS, {}), self._limiter, client, weight)
+        client = self._identifier.limiter_id(sender.address_key, sender.client.address)
+        await check_rate(request.setdefault(EXTRA_HEADERS, {}), self._limiter, client, weight)
 
     def check(self, request: web.Request, body: dict[str, Any]) -> Fields:
         """Return the checked fields of one event; raises `InvalidRequest`."""

@@ -70,10 +70,9 @@ async def _admit(request: web.Request) -> Token | None:
     """Take a place in the rate limit; return the token of a good cookie, which says it all."""
     app, client, now = request.app, client_of(request, request.app[PROXIES]), request.app[CLOCK]()
     limiter = app[LIMITER]
-    if limiter.limit:
-        address_key = await app[ADDRESSES].load(local_day(now, app[CONFIG].timezone))
-        told = request.setdefault(EXTRA_HEADERS, {})
-        await check_rate(told, limiter, limiter_id(address_key, client.address))
+    address_key = await app[ADDRESSES].load(local_day(now, app[CONFIG].timezone))
+    told = request.setdefault(EXTRA_HEADERS, {})
+    await check_rate(told, limiter, limiter_id(address_key, client.address))
     return app[KEYRING].read_cookie(client.cookie, now)
 
 

@@ -20,8 +20,11 @@ async def check_rate(
 ) -> None:
     """Take `weight` places for the client, who is known by a hash; raises `RateLimited`.
 
-    The headers that tell of it are put into `told`, whatever comes of it.
+    The headers that tell of it are put into `told`, whatever comes of it. There are none when the
+    limit is turned off.
     """
+    if not limiter.limit:
+        return
     allowance = await limiter.take(client, weight)
     reset = max(1, math.ceil(allowance.reset_seconds))
     headers = rate_headers(allowance.remaining, reset, limiter.limit)
