@@ -96,6 +96,7 @@ COLONS = re.compile(
     rf"(?:[0-9A-Fa-f]{{0,4}}|\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?!:){_AFTER}"
 )
 _BYTE = "[0-9A-Fa-f]{2}"
+HARDWARE_MARKS = 5
 HARDWARE = re.compile(
     rf"{_BEFORE}(?:(?<!:){_BYTE}(?::{_BYTE}){{5}}(?!:)|(?<!-){_BYTE}(?:-{_BYTE}){{5}}(?!-)){_AFTER}"
 )
@@ -140,7 +141,7 @@ def scan(text: str) -> str:
         text = EMAIL.sub(REDACTED, text)
     if "/" in text:
         text = USER_AGENT.sub(REDACTED, text)
-    if "=" in text or ":" in text:
+    if "=" in text or ":" in text or text.count("-") >= HARDWARE_MARKS:
         text = _scan_pairs(text)
     if _NUMBERS_HINT.search(text):
         text = _scan_numbers(text)
@@ -180,7 +181,7 @@ def _scan_ascii_numbers(text: str) -> str:
 def _scan_pairs(text: str) -> str:
     if text.count(":") > 1:
         text = COLONS.sub(_colons, text)
-    if text.count(":") > 4 or text.count("-") > 4:
+    if text.count(":") >= HARDWARE_MARKS or text.count("-") >= HARDWARE_MARKS:
         text = HARDWARE.sub(REDACTED, text)
     if _mentions(text, _HEADER_WORDS):
         text = HEADER.sub(_header, text)

@@ -163,4 +163,6 @@ def _read_message(data: bytes, start: int) -> tuple[Any, int] | None:
         return None
     event = end + 2
     after = event + int(data[head:end])
+    if after < event:
+        raise ValueError("no message of a subscription")
     return (data[event:after], after + 2) if len(data) >= after + 2 else None

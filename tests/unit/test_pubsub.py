@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from maicivy.storage.pubsub import _read_message
 from maicivy.storage.replies import read_value
 from maicivy.storage.wire import command
@@ -26,6 +28,12 @@ def test_events_are_told_from_everything_else() -> None:
         assert expected is not None
         assert found == [expected[0], *EVENTS, expected[0]]
         assert place == len(data)
+
+
+def test_a_broken_length_is_refused() -> None:
+    broken = command(b"message", CHANNEL, b"x" * 10).replace(b"$10", b"$-100")
+    with pytest.raises(ValueError, match="no message"):
+        _read_message(broken, 0)
 
 
 def test_an_event_is_read_when_it_is_whole() -> None:
