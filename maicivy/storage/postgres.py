@@ -125,7 +125,7 @@ class Postgres:
     async def write(self, name: str, *values: Any) -> list[Record]:
         """Run the statement `name` on a connection for writing and return its rows."""
         kept, self._kept = self._kept, None
-        if kept is None or kept.is_closed():
+        if kept is None or _is_lost(kept):
             await self._give_back(kept)
             kept = await _borrow(self._writes)
         try:
@@ -193,6 +193,13 @@ async def _borrow(pool: Pool) -> Connection:
         return await pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
     except GONE as error:
         raise NotTried(describe_error(error)) from error
+
+
+def _is_lost(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has taken it back already
+        return True
 
 
 async def _give_back(pool: Pool, connection: Connection) -> None:
