@@ -58,9 +58,9 @@ class Ledger:
         self._of_type: dict[str, Counter] = {}
         self._of_path: dict[str, Counter] = {}
 
-    def receive(self) -> None:
-        """Enter an event that came in, whatever it is."""
-        self._metrics.events_received.inc()
+    def receive(self, count: int = 1) -> None:
+        """Enter events that came in, whatever they are."""
+        self._metrics.events_received.inc(count)
 
     def store(self, events: Sequence[Event]) -> None:
         """Enter that `events` are rows."""

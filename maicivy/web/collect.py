@@ -71,12 +71,12 @@ async def post_events(request: web.Request) -> web.Response:
         identity = await batch.read(request)
     except BaseException as error:
         # one that cannot be read counts as one
-        for _ in range(max(1, len(batch.events))):
-            ledger.receive()
+        count = max(1, len(batch.events))
+        ledger.receive(count)
+        for _ in range(count):
             ledger.refuse(error)
         raise
-    for _ in batch.events:
-        ledger.receive()
+    ledger.receive(len(batch.events))
     if isinstance(identity, DropReason):
         for _ in batch.events:
             ledger.drop(identity)
@@ -116,7 +116,7 @@ class _Batch:
         may_be_long = len(body) > MAX_BODY_BYTES
         for index, value in enumerate(self.events):
             try:
-                fields = intake.check(request, _event_body(value, may_be_long=may_be_long))
+                fields = intake.check(sender.head, _event_body(value, may_be_long=may_be_long))
             except ApiError as error:
                 self.refused[index] = error
             else:

@@ -64,7 +64,7 @@ class Known(NamedTuple):
 class Sender(NamedTuple):
     """Who sends something now; `address_key` hides their address today."""
 
-    client: ClientRequest
+    head: Head
     moment: Moment
     address_key: bytes
 
@@ -127,11 +127,11 @@ class Intake:
         try:
             await check_rate(told, self._limiter, known.limiter_id)
             _check_length(body, MAX_BODY_BYTES)
-            _, own_hosts, referer = head = known.head
-            fields = check_fields(parse_object(body), self._parameters, own_hosts, referer)
+            fields = self.check(known.head, parse_object(body))
             identity = known.identity
             if identity is None or moment.milliseconds >= known.until:
-                identity = self._identifier.identify(head.client, known.address_key, moment)
+                client = known.head.client
+                identity = self._identifier.identify(client, known.address_key, moment)
             event = make_event(fields, identity.visitor, moment)
         except BaseException as error:
             self._ledger.refuse(error)
@@ -157,12 +157,12 @@ class Intake:
 
     async def admit(self, request: web.Request) -> Sender | DropReason:
         """Return who sends, once they took a place in the rate limit; or that they opted out."""
-        client = self._head(request).client
-        if client.opted_out:
+        head = self._head(request)
+        if head.client.opted_out:
             return DropReason.OPT_OUT
         moment = self.now()
         address_key = self._addresses.get(moment.day) or await self._addresses.load(moment.day)
-        sender = Sender(client, moment, address_key)
+        sender = Sender(head, moment, address_key)
         await self.weigh(request, sender, 1)
         return sender
 
@@ -182,18 +182,16 @@ class Intake:
 
     async def weigh(self, request: web.Request, sender: Sender, weight: int) -> None:
         """Take places in the rate limit; raises `RateLimited`."""
-        client = self._identifier.limiter_id(sender.address_key, sender.client.address)
+        client = self._identifier.limiter_id(sender.address_key, sender.head.client.address)
         await check_rate(request.setdefault(EXTRA_HEADERS, {}), self._limiter, client, weight)
 
-    def check(self, request: web.Request, body: dict[str, Any]) -> Fields:
+    def check(self, head: Head, body: dict[str, Any]) -> Fields:
         """Return the checked fields of one event; raises `InvalidRequest`."""
-        return check_fields(
-            body, self._parameters, self._own_hosts(request.host), request.headers.get("Referer")
-        )
+        return check_fields(body, self._parameters, head.own_hosts, head.referer)
 
     def identify(self, sender: Sender) -> Identity | DropReason:
         """Return whose events these are, or that nobody's are meant to count."""
-        client = sender.client
+        client = sender.head.client
         if client.facts.kind is ClientKind.BOT:
             return DropReason.BOT
         return self._identifier.identify(client, sender.address_key, sender.moment)
@@ -217,7 +215,8 @@ class Intake:
         sender = await self.admit(request)
         if isinstance(sender, DropReason):
             return sender
-        fields = self.check(request, parse_object(await self.read_body(request, MAX_BODY_BYTES)))
+        body = await self.read_body(request, MAX_BODY_BYTES)
+        fields = self.check(sender.head, parse_object(body))
         identity = self.identify(sender)
         if isinstance(identity, DropReason):
             return identity
