@@ -16,6 +16,8 @@ from maicivy.ingest.visitor import TOKEN_ID_BYTES, Keyring, Token
 SCRIPT = Path(__file__).with_name("load.lua")
 SECRET = "the secret of a measurement"
 COOKIES = 8_000
+# So few that each of them sends about eight events in a measured round, as a visit does.
+CLIENTS = 4_000
 PACED_CONNECTIONS = 200
 PACED_ANSWER_MILLISECONDS = 8  # about what an answer takes; then comes the pause
 
@@ -45,7 +47,7 @@ def cookies(seed: int = 1) -> Path:
 
 
 def post(
-    url: str, *, connections: int, seconds: float, seed: int, batch: int = 0, clients: int = 8000
+    url: str, *, connections: int, seconds: float, seed: int, batch: int = 0, clients: int = CLIENTS
 ) -> Load:
     """Send events for `seconds`: one in each request, or `batch`."""
     file = cookies(seed)

@@ -37,8 +37,8 @@ SABOTAGES = (
     Sabotage(
         "answer before the commit",
         "maicivy/web/intake.py",
-        "return identity, await self._writer.store(event)",
-        "return identity, self._writer.offer(event) is None",
+        "stored = await self._writer.store(event)",
+        "stored = self._writer.offer(event) is None",
         ("tests/chaos/test_program.py", "-k", "random"),
     ),
     Sabotage(

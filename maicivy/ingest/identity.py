@@ -49,11 +49,15 @@ class ClientRequest(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """The visitor, and the cookie to set if there is one to set."""
+    """The visitor, and the cookie to set if there is one to set.
+
+    `has_cookie` says that a cookie of this installation told who it is.
+    """
 
     visitor: Visitor
     new_cookie: str | None
     cookie_seconds: int
+    has_cookie: bool = False
 
 
 class _ForgedCookie(Exception):
@@ -97,15 +101,11 @@ class Identifier:
             with contextlib.suppress(_ForgedCookie):
                 token, visitor = self._known(request, address_key, today)
                 if token.is_good(now):
-                    return Identity(visitor, None, token.seconds_left(now))
+                    return Identity(visitor, None, token.seconds_left(now), has_cookie=True)
         token = self._new_token(request, address_key, now)
         cookie = self._keyring.cookie(token) if request.fetch_site != "cross-site" else None
         visitor = self._visitor(request, token, address_key, today)
         return Identity(visitor, cookie, token.seconds_left(now))
-
-    def signed(self, cookie: str) -> bool:
-        """Say whether this installation made a cookie, however old it is."""
-        return self._keyring.read_token(cookie) is not None
 
     def _know(self, request: ClientRequest, address_key: bytes, today: dt.date) -> _Known:
         token = self._keyring.read_token(request.cookie)

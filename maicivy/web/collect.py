@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from maicivy.ingest.identity import Identity
     from maicivy.ingest.network import Proxies
     from maicivy.ingest.waiting import Outcome
+    from maicivy.web.intake import Taken
 
 MAX_BATCH_BYTES = 64 * 1024
 # How many events weigh as much as one request in the rate limit.
@@ -36,15 +37,12 @@ async def post_event(request: web.Request) -> web.Response:
     return answer_to(request, taken, request.app[PROXIES])
 
 
-def answer_to(
-    request: web.Request, taken: tuple[Identity, bool] | DropReason, proxies: Proxies
-) -> web.Response:
+def answer_to(request: web.Request, taken: Taken | DropReason, proxies: Proxies) -> web.Response:
     """Return the answer to an event that was taken, or that is not to be tracked."""
     if isinstance(taken, DropReason):
         return _not_tracked(taken)
-    identity, is_new = taken
-    secure = is_https(request, proxies)
-    if not is_new:
+    identity, secure = taken.identity, is_https(request, proxies)
+    if not taken.is_new:
         return replayed(identity, secure=secure)
     response = json_response(TRACKED, status=HTTPStatus.CREATED)
     _give_cookie(response, identity, secure=secure)

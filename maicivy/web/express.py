@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from maicivy.ingest.identity import Identity
     from maicivy.periods import Moment
     from maicivy.web.connection import Asked, Told
-    from maicivy.web.intake import Known
+    from maicivy.web.intake import Known, Taken
 
 # With one of these the long way is taken.
 _UNUSUAL = (hdrs.EXPECT, istr("X-Forwarded-Proto"), hdrs.CONTENT_ENCODING)
@@ -101,11 +101,11 @@ class Express:
             taken = await self._intake.take(request)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer
             return request, self._finished(request, explained(error))
-        if isinstance(taken, DropReason) or not taken[1]:
+        if isinstance(taken, DropReason) or not taken.is_new:
             return request, self._finished(request, answer_to(request, taken, self._proxies))
         shared = self._shared(request)
-        self._remember(asked, taken[0], shared)
-        return self._tracked(taken[0], request.get(EXTRA_HEADERS, {}), shared)
+        self._remember(asked, taken, shared)
+        return self._tracked(taken.identity, request.get(EXTRA_HEADERS, {}), shared)
 
     async def _again(
         self, known: Known, shared: str, body: bytes, moment: Moment, started: float
@@ -126,11 +126,11 @@ class Express:
         self._observe(EVENT, "POST", status, time.perf_counter() - started)
         return whole
 
-    def _remember(self, asked: Asked, identity: Identity, shared: str) -> None:
-        parts, moment = _split(asked.whole), self._intake.now()
-        if parts is None or len(parts[0]) > MAX_HEAD_BYTES or moment.day != self._day:
+    def _remember(self, asked: Asked, taken: Taken, shared: str) -> None:
+        parts, day = _split(asked.whole), taken.sender.moment.day
+        if parts is None or len(parts[0]) > MAX_HEAD_BYTES or day != self._day:
             return
-        known = self._intake.know(asked.request, identity, moment)
+        known = self._intake.know(taken)
         if known is not None:
             if len(self._known) >= MAX_HEADS:
                 self._known.clear()

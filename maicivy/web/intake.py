@@ -69,6 +69,14 @@ class Sender(NamedTuple):
     address_key: bytes
 
 
+class Taken(NamedTuple):
+    """Whose event was stored, whether it is a row of its own, and who sent it."""
+
+    identity: Identity
+    is_new: bool
+    sender: Sender
+
+
 class Intake:
     """Admits requests that bring events, and makes events of what they bring."""
 
@@ -100,8 +108,8 @@ class Intake:
         self._moment: Moment | None = None
         self._bodies: set[asyncio.Timeout] = set()
 
-    async def take(self, request: web.Request) -> tuple[Identity, bool] | DropReason:
-        """Return whose event was stored, and whether it was new; or why it is not to be tracked."""
+    async def take(self, request: web.Request) -> Taken | DropReason:
+        """Return what became of an event, or why it is not to be tracked."""
         self._ledger.receive()
         try:
             checked = await self._check(request)
@@ -111,15 +119,13 @@ class Intake:
         if isinstance(checked, DropReason):
             self._ledger.drop(checked)
             return checked
-        return await self._store(*checked)
-
-    async def _store(self, event: Event, identity: Identity) -> tuple[Identity, bool]:
-        return identity, await self._writer.store(event)
+        event, identity, sender = checked
+        return Taken(identity, await self._writer.store(event), sender)
 
     async def take_known(
         self, known: Known, body: bytes, moment: Moment, told: dict[str, str]
     ) -> tuple[Identity, bool]:
-        """Return the same of a request with a known head.
+        """Return whose the event of a known head was, and whether it is a row of its own.
 
         Headers of the rate limit are put into `told`.
         """
@@ -136,16 +142,16 @@ class Intake:
         except BaseException as error:
             self._ledger.refuse(error)
             raise
-        return await self._store(event, identity)
+        stored = await self._writer.store(event)
+        return identity, stored
 
-    def know(self, request: web.Request, identity: Identity, moment: Moment) -> Known | None:
-        """Return what is to be remembered of a request that was taken, and whose it was.
+    def know(self, taken: Taken) -> Known | None:
+        """Return what is to be remembered of a request that was taken, for as long as its day.
 
         None if there could be any number of its kind, because its cookie is made up.
         """
-        head, address_key = self._head(request), self._addresses.get(moment.day)
-        cookie = head.client.cookie
-        if address_key is None or not (cookie is None or self._identifier.signed(cookie)):
+        identity, _, (head, moment, address_key) = taken
+        if head.client.cookie is not None and not identity.has_cookie:
             return None
         return Known(
             head,
@@ -211,7 +217,7 @@ class Intake:
             return body
         return await self._wait_for_body(request, most)
 
-    async def _check(self, request: web.Request) -> tuple[Event, Identity] | DropReason:
+    async def _check(self, request: web.Request) -> tuple[Event, Identity, Sender] | DropReason:
         sender = await self.admit(request)
         if isinstance(sender, DropReason):
             return sender
@@ -220,7 +226,7 @@ class Intake:
         identity = self.identify(sender)
         if isinstance(identity, DropReason):
             return identity
-        return self.event(fields, identity, sender), identity
+        return self.event(fields, identity, sender), identity, sender
 
     def stop_waiting(self) -> None:
         """Answer those whose bodies are not whole yet: aiohttp hears no more of them."""
