@@ -23,7 +23,8 @@ from maicivy.app import create_app
 from maicivy.config import Config
 from maicivy.metrics import Metrics
 from maicivy.periods import utc_now
-from maicivy.storage import realtime
+from maicivy.storage import realtime, wire
+from maicivy.storage import redis_client as redis_library
 from maicivy.storage.migrations import migrate
 from maicivy.storage.postgres import Postgres
 from maicivy.web import keys
@@ -132,8 +133,10 @@ async def urls(servers: embedded.EmbeddedServers) -> AsyncIterator[Urls]:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait longer for Redis than the program does: a busy machine is no outage."""
-    monkeypatch.setattr(realtime, "HOT_TIMEOUT_SECONDS", 5.0)
+    monkeypatch.setattr(redis_library, "HOT_TIMEOUT_SECONDS", 5.0)
     monkeypatch.setattr(realtime, "HOT_DEADLINE_SECONDS", 5.0)
+    for name in ("CONNECT_SECONDS", "ANSWER_SECONDS"):
+        monkeypatch.setattr(wire, name, 5.0)
 
 
 @pytest.fixture

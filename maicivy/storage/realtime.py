@@ -14,16 +14,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from maicivy.errors import NotTried, OperatorError, StorageUnavailable
+from maicivy.errors import NotTried, StorageUnavailable
 from maicivy.periods import Period, local_day
 from maicivy.storage import epochs, keys
 from maicivy.storage.breaker import Breaker
 from maicivy.storage.changes import Changes
+from maicivy.storage.redis_client import MAX_CONNECTIONS
 from maicivy.storage.refresh import REFRESH, refresh_arguments
 from maicivy.storage.totals import expected_sketches
 from maicivy.storage.wire import Wire
@@ -34,31 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from zoneinfo import ZoneInfo
 
-    from redis.asyncio.client import Pipeline
+    import redis.asyncio
 
     from maicivy.metrics import Metrics
     from maicivy.storage.totals import Totals
 
-HOT_TIMEOUT_SECONDS = 0.25
 HOT_DEADLINE_SECONDS = 0.5
-MAX_CONNECTIONS = 64
 SPARE_CONNECTIONS = 8
-
-
-def connect(url: str, timeout_seconds: float) -> redis.asyncio.Redis:
-    """Return a client for `url` that never retries by itself and never waits unbounded."""
-    try:
-        pool: Any = redis.asyncio.ConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,  # spoken by every Redis; the third costs a greeting on each connection
-        )
-    except ValueError as error:
-        raise OperatorError(f"REDIS_URL cannot be used: {error}.") from None
-    return redis.asyncio.Redis.from_pool(pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +113,8 @@ class Realtime:
     @contextlib.asynccontextmanager
     async def calling(self, operation: str) -> AsyncIterator[redis.asyncio.Redis]:
         """Lend the client for one timed operation; raises `StorageUnavailable` within 0.5 s."""
-        self._check_allowed()
+        if not self._breaker.allow():
+            raise NotTried("Redis is away")
         try:
             with self._metrics.time_redis(operation):
                 async with asyncio.timeout(HOT_DEADLINE_SECONDS), self._places:
@@ -151,23 +132,27 @@ class Realtime:
 
     async def _run(self, operation: str, script: str, *values: object) -> Any:
         """Run a script; `ResponseError` says that it failed, and that Redis is there."""
-        self._check_allowed()
+        [reply] = await self._ask(operation, ("EVAL", script, 0, *values))
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    async def _ask(self, operation: str, *commands: Sequence[object]) -> list[Any]:
+        """Return the answers to `commands`, each `ResponseError` among them."""
+        if not self._breaker.allow():
+            raise NotTried("Redis is away")
         started = time.perf_counter()
         try:
-            reply = await self._wire.run(script, *values)
-        except ResponseError:
-            self._answered()
-            raise
+            replies = await self._wire.ask(*commands)
+            for reply in replies:
+                if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):
+                    raise reply
         except (RedisError, OSError) as error:
             raise self._failed(error) from error
         finally:
             self._metrics.observe_redis(operation, time.perf_counter() - started)
         self._answered()
-        return reply
-
-    def _check_allowed(self) -> None:
-        if not self._breaker.allow():
-            raise NotTried("Redis is away")
+        return replies
 
     def _answered(self) -> None:
         self._breaker.succeeded()
@@ -224,7 +209,7 @@ class Realtime:
         """
         if self.changes.concerns_others(heard):
             try:
-                await self._wire.ask(b"PING")
+                await self._wire.ask(("PING",))
             except (RedisError, OSError) as error:
                 raise self._failed(error) from error
 
@@ -237,10 +222,13 @@ class Realtime:
     async def snapshot(self, now: dt.datetime) -> Snapshot | None:
         """Return the live numbers, or None when they are not to be relied on."""
         today = local_day(now, self._zone)
-        async with self.calling("snapshot") as client:
-            pipe = client.pipeline(transaction=False)
-            _read_snapshot(pipe, now, today)
-            replies = await pipe.execute(raise_on_error=False)
+        active_since = f"({now.timestamp() - keys.ACTIVE_SECONDS}"
+        replies = await self._ask(
+            "snapshot",
+            ("MGET", keys.EPOCH, *_counters(Period.DAY, today)),
+            ("ZCOUNT", keys.ACTIVE, active_since, "+inf"),
+            ("PFCOUNT", keys.unique_visitors(Period.DAY, today)),
+        )
         return self._snapshot(replies, now, today)
 
     def _snapshot(self, replies: list[Any], now: dt.datetime, today: dt.date) -> Snapshot | None:
@@ -264,20 +252,16 @@ class Realtime:
 
     async def period(self, period: Period, start: dt.date) -> tuple[int, int] | None:
         """Return events and letters of a period, or None when not to be relied on."""
-        async with self.calling("mget") as client:
-            counters = [
-                keys.stat(period, start, name) for name in (keys.TOTAL_EVENTS, keys.LETTERS)
-            ]
-            values = await client.mget([keys.EPOCH, *counters])
-        return (int(values[1] or 0), int(values[2] or 0)) if self._relied_on([values]) else None
+        replies = await self._ask("mget", ("MGET", keys.EPOCH, *_counters(period, start)))
+        if not self._relied_on(replies):
+            return None
+        _, events, letters = replies[0]
+        return int(events or 0), int(letters or 0)
 
     async def unique_visitors(self, period: Period, start: dt.date) -> int | None:
         """Return the estimated number of unique visitors of a period, or None as `period` does."""
-        async with self.calling("pfcount") as client:
-            pipe = client.pipeline(transaction=False)
-            pipe.mget([keys.EPOCH])
-            pipe.pfcount(keys.unique_visitors(period, start))
-            replies = await pipe.execute(raise_on_error=False)
+        sketch = keys.unique_visitors(period, start)
+        replies = await self._ask("pfcount", ("MGET", keys.EPOCH), ("PFCOUNT", sketch))
         return int(replies[1]) if self._relied_on(replies) else None
 
     async def forget(self, visitor_id: uuid.UUID) -> None:
@@ -295,14 +279,12 @@ class Realtime:
 
     async def themes(self, limit: int) -> list[tuple[str, int]] | None:
         """Return the most viewed themes, or None when not to be relied on."""
-        async with self.calling("zrevrange") as client:
-            pipe = client.pipeline(transaction=False)
-            pipe.mget([keys.EPOCH])
-            pipe.zrevrange(keys.THEMES, 0, limit - 1, withscores=True)
-            replies = await pipe.execute(raise_on_error=False)
+        ranking = ("ZREVRANGE", keys.THEMES, 0, limit - 1, "WITHSCORES")
+        replies = await self._ask("zrevrange", ("MGET", keys.EPOCH), ranking)
         if not self._relied_on(replies):
             return None
-        return [(theme.decode(), int(views)) for theme, views in replies[1]]
+        themes, views = replies[1][::2], replies[1][1::2]
+        return [(theme.decode(), int(count)) for theme, count in zip(themes, views, strict=True)]
 
     async def ping(self) -> None:
         """Prove that Redis answers, whatever the breaker believes."""
@@ -313,8 +295,5 @@ class Realtime:
             raise StorageUnavailable(type(error).__name__) from error
 
 
-def _read_snapshot(pipe: Pipeline, now: dt.datetime, today: dt.date) -> None:
-    counters = [keys.stat(Period.DAY, today, name) for name in (keys.TOTAL_EVENTS, keys.LETTERS)]
-    pipe.mget([keys.EPOCH, *counters])
-    pipe.zcount(keys.ACTIVE, f"({now.timestamp() - keys.ACTIVE_SECONDS}", "+inf")
-    pipe.pfcount(keys.unique_visitors(Period.DAY, today))
+def _counters(period: Period, start: dt.date) -> list[str]:
+    return [keys.stat(period, start, name) for name in (keys.TOTAL_EVENTS, keys.LETTERS)]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maicivy.logs import fields
-from maicivy.storage import realtime as realtime_module
+from maicivy.storage import redis_client
 from maicivy.storage.forgetting import Forgetting
 from maicivy.storage.migrations import installation, migrate
 from maicivy.storage.mirror import Mirror
 from maicivy.storage.partitions import Partitions
 from maicivy.storage.postgres import Postgres
-from maicivy.storage.realtime import Realtime, connect
+from maicivy.storage.realtime import Realtime
 from maicivy.storage.verify import Verifier
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ async def open_stores(
     PostgreSQL has to answer; Redis may come later. Raises `OperatorError`.
     """
     async with contextlib.AsyncExitStack() as stack:
-        hot = connect(redis_url, realtime_module.HOT_TIMEOUT_SECONDS)
-        patient = connect(redis_url, PATIENT_SECONDS)
+        hot = redis_client.connect(redis_url, redis_client.HOT_TIMEOUT_SECONDS)
+        patient = redis_client.connect(redis_url, PATIENT_SECONDS)
         stack.push_async_callback(hot.aclose)
         stack.push_async_callback(patient.aclose)
         postgres = await stack.enter_async_context(

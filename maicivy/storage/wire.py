@@ -1,4 +1,4 @@
-"""One connection to Redis for what is asked all the time: scripts, one behind the other.
+"""One connection to Redis for what is asked all the time: scripts and reads, one behind the other.
 
 The library makes the connection, with whatever the URL asks for. What goes through it then is
 written and read here, for the library spends more time on a command than Redis does.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -17,12 +17,15 @@ from redis.exceptions import RedisError
 from maicivy.storage.deadlines import Deadlines
 from maicivy.storage.replies import new_replies
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 CONNECT_SECONDS = 0.25
 ANSWER_SECONDS = 0.5
 
 
 class Wire:
-    """Runs scripts on a connection of its own, which is made anew when it was lost."""
+    """Asks on a connection of its own, which is made anew when it was lost."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
@@ -35,14 +38,20 @@ class Wire:
         Raises `RedisError` or `OSError`, of which `TimeoutError` is one. Whoever stops waiting
         leaves the others' answers whole.
         """
-        return await self.ask(b"EVAL", script.encode(), b"0", *map(_written, values))
+        [answer] = await self.ask(("EVAL", script, 0, *values))
+        if isinstance(answer, RedisError):
+            raise answer
+        return answer
 
-    async def ask(self, *parts: bytes) -> Any:
-        """Return the answer to one command; raises what `run` does."""
+    async def ask(self, *commands: Sequence[object]) -> list[Any]:
+        """Return the answers to `commands`, errors among them; raises what `run` does.
+
+        They are in the same packet, and others' commands may come between them.
+        """
         line = self._line
         if line is None or line.lost:
             line = await self._connect()
-        return await line.ask(*parts)
+        return await line.ask(commands)
 
     def drop(self) -> None:
         """Begin anew with the next script: this connection does not answer."""
@@ -80,15 +89,12 @@ class _Line(asyncio.Protocol):
         self._deadlines = Deadlines(ANSWER_SECONDS, TimeoutError)
         self.lost = False
 
-    async def ask(self, *parts: bytes) -> Any:
-        """Return the answer to one command; raises `TimeoutError`."""
-        future: asyncio.Future[Any] = self._deadlines.future()
-        self._waiting.append(future)
-        self._transport.write(command(*parts))
-        answer = await future
-        if isinstance(answer, RedisError):
-            raise answer
-        return answer
+    async def ask(self, commands: Sequence[Sequence[object]]) -> list[Any]:
+        """Return the answers to `commands`; raises `TimeoutError`."""
+        futures = [self._deadlines.future() for _ in commands]
+        self._waiting += futures
+        self._transport.write(b"".join([command(*map(_written, parts)) for parts in commands]))
+        return [await future for future in futures]
 
     def abort(self) -> None:
         """Close the connection at once."""
