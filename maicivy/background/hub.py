@@ -14,8 +14,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from maicivy.background.clients import Client, text_frame
-from maicivy.background.sampling import Sampler
 from maicivy.errors import StorageUnavailable, Unavailable
+from maicivy.ingest.sampling import EVENTS_PER_SECOND, Sampler
 from maicivy.logs import fields
 from maicivy.reports import stats
 from maicivy.storage import pubsub
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
-# Beyond it the feed is a sample, the same for everybody.
-EVENTS_PER_SECOND = 200
 # How many clients are written to before others have their turn on the event loop.
 SLICE_CLIENTS = 200
 RETRY_AFTER_SECONDS = 10
@@ -93,15 +91,19 @@ class Hub:
     def deliver(self, events: Sequence[bytes]) -> None:
         """Send events to every client; beyond 200 a second only the latest of them."""
         passed = self._sampler.take(len(events), asyncio.get_running_loop().time())
-        skipped = len(events) - passed
-        if skipped:
-            self._sampled_out += skipped
-            self._metrics.events_sampled_out.inc(skipped)
+        self.skip(len(events) - passed)
         if passed:
-            self.broadcast(events[skipped:])
+            self.broadcast(events[-passed:])
 
-    def deliver_own(self, events: Sequence[str]) -> None:
-        """Send events of this process that could not be published."""
+    def skip(self, count: int) -> None:
+        """Tell every client with the next heartbeat that events were left out."""
+        if count:
+            self._sampled_out += count
+            self._metrics.events_sampled_out.inc(count)
+
+    def deliver_own(self, events: Sequence[str], skipped: int) -> None:
+        """Send events of this process that could not be published, as a sample of all."""
+        self.skip(skipped)
         self.deliver([event.encode() for event in events])
 
     def broadcast(self, messages: Iterable[bytes]) -> None:
@@ -149,9 +151,7 @@ class Hub:
         while True:
             started = loop.time()
             try:
-                await pubsub.listen(
-                    client, self._source.realtime.changes, self.deliver, self.subscribed
-                )
+                await pubsub.listen(client, self._source.realtime.changes, self, self.subscribed)
             except StorageUnavailable as error:
                 failures = failures + 1 if loop.time() - started < STEADY_SECONDS else 0
                 log.warning("Pub/Sub connection lost", extra=fields(error=str(error)))

@@ -6,15 +6,19 @@ Batches are finished one after the other, in the order of their commits.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from maicivy.errors import NotTried, StorageUnavailable
 from maicivy.ingest.ledger import DropReason
+from maicivy.ingest.sampling import EVENTS_PER_SECOND, Sampler
+from maicivy.storage.refresh import News
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from maicivy.ingest.batch import Stored
+    from maicivy.ingest.event import Event
     from maicivy.ingest.ledger import Ledger
     from maicivy.ingest.waiting import Waiting
     from maicivy.metrics import Metrics
@@ -25,8 +29,8 @@ if TYPE_CHECKING:
 class Finisher:
     """Tells everybody what became of a batch.
 
-    `deliver` gets the messages of a batch that could not be published through Redis; `observe` the
-    live numbers.
+    `deliver` gets the news of a batch that could not be published through Redis; `observe` the live
+    numbers.
     """
 
     def __init__(
@@ -36,7 +40,7 @@ class Finisher:
         metrics: Metrics,
         ledger: Ledger,
         clock: Clock,
-        deliver: Callable[[Sequence[str]], None],
+        deliver: Callable[[Sequence[str], int], None],
         observe: Callable[[Snapshot], None],
     ) -> None:
         self._realtime = realtime
@@ -45,6 +49,7 @@ class Finisher:
         self._clock = clock
         self._deliver = deliver
         self._observe = observe
+        self._sampler = Sampler(EVENTS_PER_SECOND, time.monotonic())
         self._task: asyncio.Task[None] | None = None
 
     async def hand_over(
@@ -95,15 +100,18 @@ class Finisher:
             self._ledger.drop(reason)
 
     async def _refresh(self, stored: Stored, believed: bytes | None) -> None:
-        messages = [event.message() for event in stored.events]
-        snapshot = None
+        news, snapshot = self._news(stored.events), None
         try:
-            snapshot = await self._realtime.refresh(
-                stored.totals, messages, self._clock(), believed
-            )
+            snapshot = await self._realtime.refresh(stored.totals, news, self._clock(), believed)
         except StorageUnavailable as error:
             self._realtime.distrust()
             if isinstance(error, NotTried):
-                self._deliver(messages)
+                self._deliver(*news)
         if snapshot is not None:
             self._observe(snapshot)
+
+    def _news(self, events: Sequence[Event]) -> News:
+        """Return what is published of `events`: the latest, when the feed cannot show them all."""
+        passed = self._sampler.take(len(events), time.monotonic())
+        skipped = len(events) - passed
+        return News([event.message() for event in events[skipped:]], skipped)

@@ -59,7 +59,7 @@ class Writer:
         clock: Clock,
         queue_size: int,
         batch_size: int,
-        deliver: Callable[[Sequence[str]], None],
+        deliver: Callable[[Sequence[str], int], None],
         observe: Callable[[Snapshot], None],
     ) -> None:
         self._postgres = postgres

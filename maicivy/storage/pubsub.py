@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from redis.exceptions import RedisError
 
@@ -19,7 +19,7 @@ from maicivy.storage.replies import read_value
 from maicivy.storage.wire import command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import redis.asyncio
 
@@ -38,13 +38,23 @@ _EVENT = b"*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$" % (len(_CHANNELS[0]), _CHANNEL
 _PING = b"*1\r\n$4\r\nPING\r\n"
 
 
+class Listener(Protocol):
+    """Who the events are for."""
+
+    def deliver(self, events: Sequence[bytes]) -> None:
+        """Take events as they are published (JSON)."""
+
+    def skip(self, count: int) -> None:
+        """Hear that so many events were not published, because there are too many."""
+
+
 async def listen(
     client: redis.asyncio.Redis,
     changes: Changes,
-    deliver: Callable[[Sequence[bytes]], None],
+    hub: Listener,
     ready: asyncio.Event,
 ) -> None:
-    """Hand the messages of the live channel to `deliver`, and note the changes of other processes.
+    """Hand the messages of the live channel to `hub`, and note the changes of other processes.
 
     `ready` is set while subscribed. A half-open connection delivers nothing and reports nothing, so
     it is pinged; after two pings without an answer, or any other failure, `StorageUnavailable` is
@@ -57,7 +67,7 @@ async def listen(
             await connection.connect()
         # Private: the library has no word for it, and asyncio lets protocols be exchanged.
         transport = cast("asyncio.Transport", connection._writer.transport)  # noqa: SLF001
-        subscription = Subscription(transport, changes, deliver, ready)
+        subscription = Subscription(transport, changes, hub, ready)
         transport.set_protocol(subscription)
         try:
             await subscription.run()
@@ -79,12 +89,12 @@ class Subscription(asyncio.Protocol):
         self,
         transport: asyncio.Transport,
         changes: Changes,
-        deliver: Callable[[Sequence[bytes]], None],
+        hub: Listener,
         ready: asyncio.Event,
     ) -> None:
         self._transport = transport
         self._changes = changes
-        self._deliver = deliver
+        self._hub = hub
         self._ready = ready
         self._held = b""
         self._heard = False
@@ -126,7 +136,7 @@ class Subscription(asyncio.Protocol):
             self._end(error)
         self._held = data[place:]
         if events:
-            self._deliver(events)
+            self._hub.deliver(events)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop being relied on, at once."""
@@ -138,8 +148,11 @@ class Subscription(asyncio.Protocol):
         if not isinstance(parts, list):
             raise ValueError("no message of a subscription")  # noqa: TRY004 - as for a broken one
         kind, channel = parts[0], parts[1] if len(parts) > 1 else b""
-        if kind == b"message" and parts[2] != self._changes.name:
-            self._changes.note()
+        if kind == b"message":
+            name, _, skipped = parts[2].partition(b" ")
+            self._hub.skip(int(skipped or 0))
+            if name != self._changes.name:
+                self._changes.note()
         elif kind == b"subscribe" and channel == _CHANNELS[1]:
             self._changes.listen(self.unheard)
             self._ready.set()

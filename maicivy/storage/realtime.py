@@ -22,7 +22,7 @@ from maicivy.storage import epochs, keys
 from maicivy.storage.breaker import Breaker
 from maicivy.storage.changes import Changes
 from maicivy.storage.redis_client import MAX_CONNECTIONS
-from maicivy.storage.refresh import REFRESH, refresh_arguments
+from maicivy.storage.refresh import REFRESH, News, refresh_arguments
 from maicivy.storage.totals import expected_sketches
 from maicivy.storage.wire import Wire
 
@@ -174,17 +174,18 @@ class Realtime:
         self._wire.drop()
 
     async def refresh(
-        self, totals: Totals, messages: Sequence[str], now: dt.datetime, believed: bytes | None
+        self, totals: Totals, news: News, now: dt.datetime, believed: bytes | None
     ) -> Snapshot | None:
-        """Tell Redis what a commit changed, publish its messages, and read the live numbers.
+        """Tell Redis what a commit changed, publish its news, and read the live numbers.
 
         `believed` is the epoch that was expected before the commit. Returns None when the numbers
         read are not to be relied on. Raises `StorageUnavailable`.
         """
         today = local_day(now, self._zone)
-        expected = [keys.EPOCH, *expected_sketches(totals, today, len(messages))]
-        told = refresh_arguments(totals, messages, expected, now, today)
-        told += [keys.CHANGED, self.changes.name]
+        count = len(news.messages) + news.skipped
+        expected = [keys.EPOCH, *expected_sketches(totals, today, count)]
+        told = refresh_arguments(totals, news.messages, expected, now, today)
+        told += [keys.CHANGED, self.changes.name + (b" %d" % news.skipped if news.skipped else b"")]
         try:
             there, *replies, heard = await self._run("refresh", REFRESH, *told)
         except ResponseError:

@@ -6,7 +6,7 @@ value, the rest is idempotent by nature.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maicivy.periods import Period
 from maicivy.storage import keys
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 # with value and time to live; 5 lines of sketches with times to live, then "|" and who came;
 # 6 active set, 7 scores and members, 8 the score that is over, 9 its time to live; 10 ranking,
 # 11 scores and themes, 12 how many are kept; 13 epoch, counters of events and letters, 14 sketch;
-# 15 channel of changes, 16 who makes this one. The last that it returns is how many heard of that.
+# 15 channel of changes, 16 who makes this one, and
+# how many events have no message. The last that it returns is how many heard of that.
 # PUBLISH comes first, because a Redis that is full still does that.
 REFRESH = r"""
 local function words(text)
@@ -63,6 +64,13 @@ local unique = redis.call('PFCOUNT', ARGV[14])
 local heard = redis.call('PUBLISH', ARGV[15], ARGV[16])
 return {there, values[1], values[2], values[3], active, unique, heard}
 """
+
+
+class News(NamedTuple):
+    """What is published of a commit: messages, and how many events have none."""
+
+    messages: Sequence[str]
+    skipped: int
 
 
 def refresh_arguments(

@@ -289,14 +289,29 @@ def reply(channel: str, payload: bytes) -> bytes:
 CONFIRMED = b"*3\r\n$9\r\nsubscribe\r\n$17\r\nanalytics:changed\r\n:2\r\n"
 
 
+class Heard:
+    """A hub that only listens."""
+
+    def __init__(self) -> None:
+        self.events: list[Sequence[bytes]] = []
+        self.skipped = 0
+
+    def deliver(self, events: Sequence[bytes]) -> None:
+        self.events.append(events)
+
+    def skip(self, count: int) -> None:
+        self.skipped += count
+
+
 async def test_what_has_come_and_is_not_read_yet_counts_as_a_change() -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
-    heard: list[Any] = []
+    hub = Heard()
+    heard = hub.events
     changes, ready = Changes(), asyncio.Event()
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
-    subscription = pubsub.Subscription(transport, changes, heard.append, ready)
+    subscription = pubsub.Subscription(transport, changes, hub, ready)
     transport.set_protocol(subscription)
     assert changes.count() != changes.count()  # not subscribed
     theirs.sendall(CONFIRMED)
@@ -313,6 +328,13 @@ async def test_what_has_come_and_is_not_read_yet_counts_as_a_change() -> None:
     theirs.sendall(reply("analytics:changed", changes.name))
     await asyncio.sleep(0.05)
     assert changes.count() == before  # it is our own, and noted before
+
+    theirs.sendall(reply("analytics:changed", changes.name + b" 7"))
+    await until(lambda: hub.skipped == 7)
+    assert changes.count() == before
+    theirs.sendall(reply("analytics:changed", b"another 5"))
+    await until(lambda: hub.skipped == 12)
+    assert changes.count() != before
 
     theirs.sendall(reply("analytics:realtime", b"one") + reply("analytics:realtime", b"two")[:-4])
     await until(lambda: heard)

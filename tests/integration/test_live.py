@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from maicivy.background import clients
 from maicivy.background import hub as hub_module
+from maicivy.ingest.sampling import EVENTS_PER_SECOND
 from maicivy.storage import pubsub
 from maicivy.web import keys, live
 from tests.conftest import API, Client, ClientFactory, get_data, send_event, until
+
+if TYPE_CHECKING:
+    import redis.asyncio
 
 WS = "/ws/analytics"
 
@@ -222,6 +226,30 @@ async def test_beyond_two_hundred_events_a_second_the_feed_is_a_sample(
     assert told == [800, 800]
     metrics = await (await live_client.get("/metrics")).text()
     assert "maicivy_websocket_events_sampled_out_total 800.0" in metrics
+
+
+async def test_of_a_flood_only_what_the_feed_shows_is_published(
+    live_client: Client, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, sent = live_client.app[keys.HUB], 900
+    monkeypatch.setattr(hub, "_heartbeat_seconds", 0.3)
+    async with live_client.ws_connect(WS) as socket, redis_client.pubsub() as listener:
+        await read(socket, "heartbeat")
+        await listener.subscribe("analytics:realtime")
+        await listener.get_message(timeout=5)  # that it did
+        for _ in range(3):
+            body = {"events": [{"event_type": "flood"} for _ in range(300)]}
+            response = await live_client.post(f"{API}/events", json=body)
+            assert response.status == 201
+        shown = skipped = published = 0
+        while shown + skipped < sent:
+            message = await socket.receive_json(timeout=10)
+            shown += message["type"] == "flood"
+            skipped += message.get("skipped_events", 0)
+        while await listener.get_message(timeout=0.2):
+            published += 1
+    assert shown + skipped == sent
+    assert EVENTS_PER_SECOND <= shown <= published < sent / 2
 
 
 async def test_events_that_come_together_go_out_in_one_write(

@@ -59,7 +59,7 @@ class Bench:
             clock=clock,
             queue_size=50,
             batch_size=20,
-            deliver=self.delivered.extend,
+            deliver=lambda messages, _: self.delivered.extend(messages),
             observe=lambda _: None,
         )
 

@@ -10,7 +10,7 @@ from aiohttp.base_protocol import BaseProtocol
 
 from maicivy.background import clients
 from maicivy.background.clients import QUEUE_MESSAGES, WRITE_BYTES, Client, text_frame
-from maicivy.background.sampling import Sampler
+from maicivy.ingest.sampling import Sampler
 
 
 class Line:

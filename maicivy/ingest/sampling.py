@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Beyond it the feed is a sample, the same for everybody.
+EVENTS_PER_SECOND = 200
+
 
 class Sampler:
     """Lets `rate` things a second pass, and as many at once after a second of rest."""
