@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,6 +27,9 @@ from tests.conftest import (
     until,
 )
 from tests.contract.conftest import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROUNDS = 1000
 NOWHERE = "redis://127.0.0.1:1/0"
