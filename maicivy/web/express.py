@@ -7,7 +7,9 @@ aiohttp's router and middlewares, and all ways take events in by the same `Intak
 
 from __future__ import annotations
 
+import os
 import time
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -38,14 +40,12 @@ _UNUSUAL = (hdrs.EXPECT, istr("X-Forwarded-Proto"), hdrs.CONTENT_ENCODING)
 _BEGIN = f"POST {EVENT} HTTP/1.1\r\n".encode()
 _LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 _LENGTH_SIZE = len(_LENGTHS[0])
-# Heads are remembered until there are so many; long ones are not.
+# Heads are remembered until there are so many.
 MAX_HEADS = 8192
-MAX_HEAD_BYTES = 1024
+KEY_BYTES = 16
 MAX_DIGITS = 5
 CREATED = 201
 
-# Whence, and all bytes of a head without its `Content-Length`.
-_Key: TypeAlias = tuple[str, bytes]
 _Parts: TypeAlias = tuple[bytes, bytes]
 
 
@@ -59,8 +59,9 @@ class Express:
         self._proxies = app[PROXIES]
         self._allowed_origins = app[CONFIG].allowed_origins
         self._observe = app[METRICS].observe_request
-        # Of one day, with the headers that all their answers have.
-        self._known: dict[_Key, tuple[Known, str]] = {}
+        # Of one day, by a hash of the head, with the headers that all their answers have.
+        self._known: dict[bytes, tuple[Known, str]] = {}
+        self._secret = os.urandom(KEY_BYTES)
         self._day: dt.date | None = None
 
     def recall(self, data: bytes, peer: str) -> Coroutine[Any, Any, Told] | None:
@@ -72,7 +73,7 @@ class Express:
         if moment.day != self._day:
             self._day = moment.day
             self._known.clear()
-        found = self._known.get((peer, parts[0]))
+        found = self._known.get(self._key(peer, parts[0]))
         return None if found is None else self._again(*found, parts[1], moment, started)
 
     def takes(self, head: RawRequestMessage) -> bool:
@@ -128,13 +129,18 @@ class Express:
 
     def _remember(self, asked: Asked, taken: Taken, shared: str) -> None:
         parts, day = _split(asked.whole), taken.sender.moment.day
-        if parts is None or len(parts[0]) > MAX_HEAD_BYTES or day != self._day:
+        if parts is None or day != self._day:
             return
         known = self._intake.know(taken)
         if known is not None:
             if len(self._known) >= MAX_HEADS:
                 self._known.clear()
-            self._known[asked.peer, parts[0]] = known, shared
+            self._known[self._key(asked.peer, parts[0])] = known, shared
+
+    def _key(self, peer: str, head: bytes) -> bytes:
+        """Return what a head is remembered by: it has an address and a cookie in it."""
+        whole = b"%s %s" % (peer.encode(), head)
+        return blake2b(whole, digest_size=KEY_BYTES, key=self._secret).digest()
 
     def _finished(self, request: web.Request, response: web.Response) -> web.Response:
         """Put on what the middlewares of the long way would."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BODY_SECONDS = 10.0
 MAX_BODY_BYTES = 16 * 1024
+TWO_DAYS = 2 * 86_400
 ZERO, MILLISECOND = dt.timedelta(0), dt.timedelta(milliseconds=1)
 
 _MEDIA_TYPES = frozenset({"", "application/json", "text/plain"})
@@ -48,17 +49,23 @@ class Head(NamedTuple):
     referer: str | None
 
 
-class Known(NamedTuple):
-    """A head that was taken before on the same day, and what follows from it on that day.
+class Stranger(NamedTuple):
+    """Who sends without a cookie, and the key that hides their address today."""
 
-    `identity` is whose its events are up to the millisecond `until`, unless that changes each time.
+    client: ClientRequest
+    address_key: bytes
+
+
+class Known(NamedTuple):
+    """What follows, for the rest of a day, from a head that was taken on it.
+
+    `whose` its events are, or who sends them where that changes each time.
     """
 
-    head: Head
-    address_key: bytes
+    own_hosts: frozenset[str]
+    referer: str | None
     limiter_id: str
-    identity: Identity | None
-    until: int
+    whose: Identity | Stranger
 
 
 class Sender(NamedTuple):
@@ -133,11 +140,12 @@ class Intake:
         try:
             await check_rate(told, self._limiter, known.limiter_id)
             _check_length(body, MAX_BODY_BYTES)
-            fields = self.check(known.head, parse_object(body))
-            identity = known.identity
-            if identity is None or moment.milliseconds >= known.until:
-                client = known.head.client
-                identity = self._identifier.identify(client, known.address_key, moment)
+            fields = check_fields(
+                parse_object(body), self._parameters, known.own_hosts, known.referer
+            )
+            identity = known.whose
+            if isinstance(identity, Stranger):
+                identity = self._identifier.identify(*identity, moment)
             event = make_event(fields, identity.visitor, moment)
         except BaseException as error:
             self._ledger.refuse(error)
@@ -150,15 +158,16 @@ class Intake:
 
         None if there could be any number of its kind, because its cookie is made up.
         """
-        identity, _, (head, moment, address_key) = taken
-        if head.client.cookie is not None and not identity.has_cookie:
+        identity, _, (head, _, address_key) = taken
+        client = head.client
+        if client.cookie is not None and not identity.has_cookie:
             return None
+        is_lasting = identity.new_cookie is None and identity.cookie_seconds > TWO_DAYS
         return Known(
-            head,
-            address_key,
-            self._identifier.limiter_id(address_key, head.client.address),
-            identity if identity.new_cookie is None else None,
-            moment.milliseconds + identity.cookie_seconds * 1000,
+            head.own_hosts,
+            head.referer,
+            self._identifier.limiter_id(address_key, client.address),
+            identity if is_lasting else Stranger(client, address_key),
         )
 
     async def admit(self, request: web.Request) -> Sender | DropReason:
