@@ -47,7 +47,19 @@ async def stuck(postgres: Postgres, pool: str) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def started(client: Client, database: Database) -> None:
+    """Wait until what is done at the start is done: Redis is filled, the cleanup has run."""
+
+    async def is_clean() -> bool:
+        done = "SELECT count(*) FROM cleanup_runs WHERE status = 'done'"
+        return bool(await database.fetchval(done))
+
+    await until(is_clean)
+    await until(lambda: client.app[keys.REALTIME].trusted)
+
+
 async def test_stuck_reports_do_not_hold_events_up(client: Client, database: Database) -> None:
+    await started(client, database)
     async with stuck(client.app[keys.POSTGRES], "reads"):
         for _ in range(5):
             await asyncio.wait_for(send_event(client), 2)
@@ -58,7 +70,10 @@ async def test_stuck_reports_do_not_hold_events_up(client: Client, database: Dat
     assert len(await get_data(client, "timeline")) == 5
 
 
-async def test_a_stuck_writer_is_answered_within_its_bound(client: Client) -> None:
+async def test_a_stuck_writer_is_answered_within_its_bound(
+    client: Client, database: Database
+) -> None:
+    await started(client, database)
     await send_event(client)
     async with stuck(client.app[keys.POSTGRES], "writes"):
         post = client.post(f"{API}/event", json={"event_type": "x"})
