@@ -269,6 +269,7 @@ async def test_who_leaves_at_once_has_sent_an_event(
     other._writer.write(REQUEST.replace(b"Host: x", b"Host: y"))
     other._writer.close()
     await until(lambda: _count_is(database, 3))
+    assert await database.fetchval(COUNT) == 3
 
 
 async def _count_is(database: Database, count: int) -> bool:
