@@ -284,15 +284,6 @@ class Metrics:
             if sample.family == family.name
         }
 
-    @contextlib.contextmanager
-    def time_redis(self, operation: str) -> Iterator[None]:
-        """Observe how long the Redis operation in the block takes, failed ones included."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.observe_redis(operation, time.perf_counter() - started)
-
     def observe_redis(self, operation: str, seconds: float) -> None:
         """Observe how long a Redis operation took."""
         self.redis_duration.labels(operation).observe(seconds)

@@ -100,7 +100,7 @@ class Postgres:
             yield postgres
         finally:
             if postgres is not None:
-                await postgres._give_back(postgres._kept)
+                await postgres._release(postgres._kept)
             await asyncio.gather(*map(_close, pools))
 
     def statement(self, name: str) -> str:
@@ -126,21 +126,21 @@ class Postgres:
         """Run the statement `name` on a connection for writing and return its rows."""
         kept, self._kept = self._kept, None
         if kept is None or _is_lost(kept):
-            await self._give_back(kept)
+            await self._release(kept)
             kept = await _borrow(self._writes)
         try:
             rows = await self.run(kept, name, *values)
         except BaseException as error:
-            await self._give_back(kept)
+            await self._release(kept)
             if isinstance(error, GONE):
                 raise StorageUnavailable(describe_error(error)) from error
             raise
         # Borrowing one anew takes longer than the driver takes for a statement.
         unneeded, self._kept = self._kept, kept
-        await self._give_back(unneeded)
+        await self._release(unneeded)
         return rows
 
-    async def _give_back(self, connection: Connection | None) -> None:
+    async def _release(self, connection: Connection | None) -> None:
         if connection is not None:
             await _give_back(self._writes, connection)
 

@@ -9,7 +9,6 @@ Redis is the copy of this database and knows of no write that it missed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ from maicivy.periods import Period, local_day
 from maicivy.storage import epochs, keys
 from maicivy.storage.breaker import Breaker
 from maicivy.storage.changes import Changes
-from maicivy.storage.redis_client import MAX_CONNECTIONS
 from maicivy.storage.refresh import REFRESH, News, refresh_arguments
 from maicivy.storage.totals import expected_sketches
 from maicivy.storage.wire import Wire
@@ -29,7 +27,7 @@ from maicivy.storage.wire import Wire
 if TYPE_CHECKING:
     import datetime as dt
     import uuid
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
     import redis.asyncio
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from maicivy.storage.totals import Totals
 
 HOT_DEADLINE_SECONDS = 0.5
-SPARE_CONNECTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +61,6 @@ class Realtime:
         self._breaker = Breaker()
         self._shown_up = False
         self.changes = Changes()
-        # Cheaper than the library's own pool that waits; some connections are others' business.
-        self._places = asyncio.Semaphore(MAX_CONNECTIONS - SPARE_CONNECTIONS)
         self._missed = 0
         self.lost_keys = False
         self._strays = 0
@@ -109,19 +104,6 @@ class Realtime:
             self.changes.note()
             self.lost_keys = False
             self.distrusted.clear()
-
-    @contextlib.asynccontextmanager
-    async def calling(self, operation: str) -> AsyncIterator[redis.asyncio.Redis]:
-        """Lend the client for one timed operation; raises `StorageUnavailable` within 0.5 s."""
-        if not self._breaker.allow():
-            raise NotTried("Redis is away")
-        try:
-            with self._metrics.time_redis(operation):
-                async with asyncio.timeout(HOT_DEADLINE_SECONDS), self._places:
-                    yield self._client
-        except (RedisError, OSError, TimeoutError) as error:
-            raise self._failed(error) from error
-        self._answered()
 
     async def run(self, operation: str, script: str, *values: object) -> Any:
         """Return what a script returns for `values`, its ARGV; raises `StorageUnavailable`."""
@@ -270,13 +252,16 @@ class Realtime:
 
         Deleting works in a Redis that is full, too.
         """
-        async with self.calling("forget") as client:
-            pipe = client.pipeline(transaction=False)
-            pipe.delete(keys.EPOCH)
-            pipe.zrem(keys.ACTIVE, str(visitor_id))
-            pipe.publish(keys.CHANGED, self.changes.name)
-            *_, heard = await pipe.execute()
-        await self._passed_on(heard)
+        replies = await self._ask(
+            "forget",
+            ("DEL", keys.EPOCH),
+            ("ZREM", keys.ACTIVE, visitor_id),
+            ("PUBLISH", keys.CHANGED, self.changes.name),
+        )
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise self._failed(reply) from reply
+        await self._passed_on(replies[-1])
 
     async def themes(self, limit: int) -> list[tuple[str, int]] | None:
         """Return the most viewed themes, or None when not to be relied on."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -32,21 +32,11 @@ class Wire:
         self._line: _Line | None = None
         self._connecting = asyncio.Lock()
 
-    async def run(self, script: str, *values: object) -> Any:
-        """Return what `script` returns for `values`, all of which are its ARGV.
-
-        Raises `RedisError` or `OSError`, of which `TimeoutError` is one. Whoever stops waiting
-        leaves the others' answers whole.
-        """
-        [answer] = await self.ask(("EVAL", script, 0, *values))
-        if isinstance(answer, RedisError):
-            raise answer
-        return answer
-
     async def ask(self, *commands: Sequence[object]) -> list[Any]:
-        """Return the answers to `commands`, errors among them; raises what `run` does.
+        """Return the answers to `commands`, which go out together, errors of Redis among them.
 
-        They are in the same packet, and others' commands may come between them.
+        Raises `RedisError` or `OSError`, of which `TimeoutError` is one, when there is no answer.
+        Whoever stops waiting leaves the others' answers whole.
         """
         line = self._line
         if line is None or line.lost:
@@ -75,6 +65,14 @@ class Wire:
             return self._line
 
 
+class _Asked(NamedTuple):
+    """Who waits for how many answers, and those that have come."""
+
+    future: asyncio.Future[list[Any]]
+    wanted: int
+    answers: list[Any]
+
+
 class _Line(asyncio.Protocol):
     """A connection and those who wait for its answers, in the order of their questions."""
 
@@ -84,17 +82,17 @@ class _Line(asyncio.Protocol):
         # Private: the library has no word for it, and asyncio lets protocols be exchanged.
         self._transport = cast("asyncio.Transport", connection._writer.transport)  # noqa: SLF001
         self._transport.set_protocol(self)
-        self._waiting: collections.deque[asyncio.Future[Any]] = collections.deque()
+        self._waiting: collections.deque[_Asked] = collections.deque()
         self._replies = new_replies()
         self._deadlines = Deadlines(ANSWER_SECONDS, TimeoutError)
         self.lost = False
 
     async def ask(self, commands: Sequence[Sequence[object]]) -> list[Any]:
         """Return the answers to `commands`; raises `TimeoutError`."""
-        futures = [self._deadlines.future() for _ in commands]
-        self._waiting += futures
+        future: asyncio.Future[list[Any]] = self._deadlines.future()
+        self._waiting.append(_Asked(future, len(commands), []))
         self._transport.write(b"".join([command(*map(_written, parts)) for parts in commands]))
-        return [await future for future in futures]
+        return await future
 
     def abort(self) -> None:
         """Close the connection at once."""
@@ -105,9 +103,12 @@ class _Line(asyncio.Protocol):
         """Answer those whose answers are whole."""
         try:
             for answer in self._replies.feed(data):
-                future = self._waiting.popleft()
-                if not future.done():
-                    future.set_result(answer)
+                future, wanted, answers = self._waiting[0]
+                answers.append(answer)
+                if len(answers) == wanted:
+                    self._waiting.popleft()
+                    if not future.done():
+                        future.set_result(answers)
         except (ValueError, IndexError):
             self.abort()
 
@@ -117,7 +118,7 @@ class _Line(asyncio.Protocol):
         # Private as well: its public word for it wants to be awaited.
         self._connection._close()  # noqa: SLF001
         while self._waiting:
-            future = self._waiting.popleft()
+            future, _, _ = self._waiting.popleft()
             if not future.done():
                 future.set_exception(redis.ConnectionError(type(exc).__name__))
 

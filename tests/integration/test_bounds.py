@@ -21,7 +21,7 @@ async def stuck(postgres: Postgres, pool: str) -> AsyncIterator[None]:
     """Have every connection of a pool asleep in PostgreSQL while the block runs."""
     borrow = postgres.reading if pool == "reads" else postgres.writing
     kept, postgres._kept = postgres._kept, None
-    await postgres._give_back(kept)
+    await postgres._release(kept)
     size = getattr(postgres, f"_{pool}").get_max_size()
     asleep = 0
 
