@@ -17,11 +17,11 @@ from aiohttp.helpers import rfc822_formatted_time
 from multidict import istr
 
 from maicivy.ingest.ledger import DropReason
-from maicivy.web.answers import JSON, put_standard_headers
+from maicivy.web.answers import JSON
 from maicivy.web.client import allowed_origin, check_host, session_cookie
 from maicivy.web.collect import TRACKED, answer_to, replayed
 from maicivy.web.keys import CONFIG, EXTRA_HEADERS, INTAKE, METRICS, PROXIES
-from maicivy.web.middleware import explained, put_headers, share
+from maicivy.web.middleware import explained, put_headers, put_usual_headers, share
 from maicivy.web.routes import EVENT
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Express:
             check_host(request)
             taken = await self._intake.take(request)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer
-            return request, self._finished(request, explained(error))
+            return request, self._finished(request, explained("POST", error))
         if isinstance(taken, DropReason) or not taken.is_new:
             return request, self._finished(request, answer_to(request, taken, self._proxies))
         shared = self._shared(request)
@@ -117,7 +117,7 @@ class Express:
         try:
             identity, is_new = await self._intake.take_known(known, body, moment, told)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer
-            response = explained(error)
+            response = explained("POST", error)
             whole, status = self._whole(response, told, shared), response.status
         else:
             if is_new:
@@ -170,9 +170,7 @@ class Express:
 
     def _whole(self, response: web.Response, told: Mapping[str, str], shared: str) -> bytes:
         """Return another answer to a known head, with what the long way would put on it."""
-        put_standard_headers(response)
-        if self._allowed_origins:
-            response.headers.add("Vary", "Origin")
+        put_usual_headers(self._app, response)
         body = bytes(response.body or b"")  # type: ignore[arg-type]
         head = (
             f"HTTP/1.1 {response.status} {response.reason}\r\n{_lines(response.headers)}"
@@ -200,9 +198,7 @@ def _split(data: bytes) -> _Parts | None:
 def _head(app: web.Application) -> str:
     """Return what all answers to new events begin with."""
     plain = web.Response()
-    put_standard_headers(plain)
-    if app[CONFIG].allowed_origins:
-        plain.headers.add("Vary", "Origin")
+    put_usual_headers(app, plain)
     headers = {**plain.headers, "Content-Type": JSON, "Content-Length": str(len(TRACKED))}
     return "HTTP/1.1 201 Created\r\n" + _lines(headers)
 

@@ -85,10 +85,10 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         return _http_error(request, error)
     except Exception as error:  # noqa: BLE001 - every error becomes an answer
-        return explained(error)
+        return explained(_method(request), error)
 
 
-def explained(error: Exception) -> web.Response:
+def explained(method: str, error: Exception) -> web.Response:
     """Return an error in the contract's JSON: a sentence and a code, nothing internal."""
     if isinstance(error, ConnectionError):
         # whoever sent half a request and left hears this no more
@@ -97,7 +97,7 @@ def explained(error: Exception) -> web.Response:
         error = Unavailable("The numbers are not available now; try again soon.")
     if isinstance(error, ApiError):
         return error_response(error.status, error.message, error.code, error.headers)
-    log.error("request failed", exc_info=error)
+    log.error("request failed", exc_info=error, extra=fields(method=method))
     return error_response(500, "Something went wrong on the server.", "internal_error", {})
 
 
@@ -169,17 +169,22 @@ async def guard(request: web.Request, response: web.StreamResponse) -> None:
 
 def put_headers(app: web.Application, request: web.Request, response: web.StreamResponse) -> None:
     """Put the headers on that every answer has."""
-    put_standard_headers(response)
+    put_usual_headers(app, response)
     headers = response.headers
     if is_https(request, app[PROXIES]):
         # Browsers ignore both over plain HTTP, the second with a complaint.
         headers["Strict-Transport-Security"] = "max-age=31536000"
         headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
-    if app[CONFIG].allowed_origins:
-        headers.add("Vary", "Origin")
     extra = request.get(EXTRA_HEADERS)
     if extra is not None:
         headers.update(extra)
+
+
+def put_usual_headers(app: web.Application, response: web.StreamResponse) -> None:
+    """Put the headers on that do not depend on the request."""
+    put_standard_headers(response)
+    if app[CONFIG].allowed_origins:
+        response.headers.add("Vary", "Origin")
 
 
 def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
