@@ -52,12 +52,16 @@ async def test_who_is_not_answered_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(wire, "ANSWER_SECONDS", 0.05)
+    told = 0
     async with _line() as (line, _):
-        with pytest.raises(TimeoutError):
+        try:
             await line.ask([("PING",), ("GET", "a"), ("GET", "b")])
+        except TimeoutError:  # not kept, for it holds what would complain when it is forgotten
+            told += 1
+        await asyncio.sleep(0.1)
         line.abort()
     gc.collect()
-    assert caplog.messages == []
+    assert (told, caplog.messages) == (1, [])
 
 
 @contextlib.asynccontextmanager
