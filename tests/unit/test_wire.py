@@ -9,7 +9,6 @@ import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import pytest
 from redis.exceptions import ResponseError
 
 from maicivy.storage import wire
@@ -17,6 +16,8 @@ from maicivy.storage.wire import command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import pytest
 
 
 def test_a_command_is_written_as_redis_reads_it() -> None:
