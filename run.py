@@ -220,6 +220,7 @@ async def _cleaned(config: Config, stores: Stores) -> int:
     job = Cleanup(
         postgres=stores.postgres,
         partitions=stores.partitions,
+        visits=stores.visits,
         mirror=stores.mirror,
         metrics=Metrics(),
         clock=utc_now,

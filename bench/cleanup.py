@@ -81,6 +81,7 @@ class Night:
         self.cleanup = Cleanup(
             postgres=stores.postgres,
             partitions=stores.partitions,
+            visits=stores.visits,
             mirror=None,
             metrics=Metrics(),
             clock=clock,

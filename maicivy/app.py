@@ -64,6 +64,7 @@ def create_app(
     app[keys.SEATS] = _seats(config, member)
     app[keys.DOOR] = Door(bounds or Bounds(config.max_connections), app[keys.METRICS])
     app[keys.SOCKETS] = set()
+    app[keys.EXPORTS] = set()
     app.add_routes(routes(config))
 
     @contextlib.asynccontextmanager
@@ -93,7 +94,7 @@ def _seats(config: Config, member: Member | None) -> Seats:
 async def _build(app: web.Application, stores: Stores) -> None:
     """Put together what stands on the stores."""
     config, clock, metrics = app[keys.CONFIG], app[keys.CLOCK], app[keys.METRICS]
-    source = Source(stores.postgres, stores.realtime, clock, config.timezone)
+    source = Source(stores.postgres, stores.realtime, stores.visits, clock, config.timezone)
     answers = Answers(source, metrics)
     hub = Hub(source, answers, metrics, app[keys.SEATS])
     keyring = Keyring(stores.secret)
@@ -134,6 +135,7 @@ async def _build(app: web.Application, stores: Stores) -> None:
     app[keys.CLEANUP] = Cleanup(
         postgres=stores.postgres,
         partitions=stores.partitions,
+        visits=stores.visits,
         mirror=stores.mirror,
         metrics=metrics,
         clock=clock,
@@ -162,6 +164,7 @@ async def background(app: web.Application) -> AsyncIterator[None]:
         "rotation",
         lambda: rotate_keys(app[keys.ADDRESSES], stores.partitions, stores.postgres, clock, zone),
     )
+    tasks.start("visits", stores.visits.run)
     tasks.start("cleanup", app[keys.CLEANUP].run)
     tasks.start("door", app[keys.DOOR].run)
     try:

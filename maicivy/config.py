@@ -231,6 +231,12 @@ SETTINGS: tuple[Setting, ...] = (
         "MAICIVY_DATABASE_POOL_SIZE", _integer(1, 1_000), 8, "PostgreSQL connections for reports"
     ),
     Setting(
+        "MAICIVY_MIN_GROUP",
+        _integer(1, 1_000),
+        3,
+        "visitors that a row of a public list has at least; smaller ones are one row, (other)",
+    ),
+    Setting(
         "MAICIVY_METRICS_PORT",
         _integer(1, MAX_PORT),
         None,
@@ -270,6 +276,7 @@ class Config:
     queue_size: int = 10_000
     batch_size: int = 500
     database_pool_size: int = 8
+    min_group: int = 3
     metrics_port: int | None = None
     log_level: str = "info"
     log_format: str = "text"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from maicivy.storage.mirror import Mirror
     from maicivy.storage.partitions import Partitions
     from maicivy.storage.postgres import Connection, Postgres
+    from maicivy.storage.visits import Visits
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Cleanup:
         *,
         postgres: Postgres,
         partitions: Partitions,
+        visits: Visits,
         mirror: Mirror | None,
         metrics: Metrics,
         clock: Clock,
@@ -66,6 +68,7 @@ class Cleanup:
         self._postgres = postgres
         self._partitions = partitions
         self._packing = Packing(postgres, partitions)
+        self._visits = visits
         self._mirror = mirror
         self._metrics = metrics
         self._clock = clock
@@ -167,10 +170,13 @@ class Cleanup:
         await self._sketch(progress)
         progress("making partitions ahead")
         await self._partitions.ensure_ahead(now)
+        progress("bringing visits up to date")
+        await self._visits.fold_all()
         await self._remove_blocks(removed, cutoff)
         late = await self._drop_partitions(removed, cutoff, progress)
         await self._expire(removed, cutoff, progress)
         await self._expire_places(max(cutoff, now - PLACES_KEPT))
+        await self._keep_visits(cutoff, now, progress)
         async for day, count in self._packing.pack(now):
             removed.packed += count
             progress(f"{count} events of {day} packed")
@@ -223,6 +229,14 @@ class Cleanup:
             removed.visitors += count
             rows.labels("visitors").inc(count)
             progress(f"{removed.visitors} expired visitors deleted")
+
+    async def _keep_visits(
+        self, cutoff: dt.datetime, now: dt.datetime, progress: Callable[[str], None]
+    ) -> None:
+        """Remove expired visits and rollups, and pack the visits of closed days."""
+        expired = await self._visits.expire(cutoff, now)
+        self._metrics.cleanup_rows.labels("visits").inc(expired)
+        progress(f"{await self._visits.pack(now)} visits packed")
 
     async def _expire_places(self, cutoff: dt.datetime) -> None:
         while count := affected(

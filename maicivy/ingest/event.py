@@ -149,6 +149,11 @@ def make_event(fields: Fields, visitor: Visitor, moment: Moment) -> Event:
     )
 
 
+def is_event_type(text: str) -> bool:
+    """Say whether events can have this type."""
+    return _EVENT_TYPE.fullmatch(text) is not None
+
+
 def viewed_theme(event_type: str, data: dict[str, Any] | None, url: str | None) -> str | None:
     """Return the theme that an event is a view of, if it is one and the theme can be ranked.
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from maicivy.periods import Clock
     from maicivy.storage.postgres import Postgres, Record
     from maicivy.storage.realtime import Realtime
+    from maicivy.storage.visits import Visits
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Source:
 
     postgres: Postgres
     realtime: Realtime
+    visits: Visits
     clock: Clock
     zone: ZoneInfo
     gate: Gate = field(default_factory=Gate)

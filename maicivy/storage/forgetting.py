@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from maicivy.periods import Clock
     from maicivy.storage.postgres import Connection, Postgres
     from maicivy.storage.realtime import Realtime
+    from maicivy.storage.visits import Visits
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +46,16 @@ class Forgetting:
     """
 
     def __init__(
-        self, postgres: Postgres, realtime: Realtime, clock: Clock, zone: ZoneInfo
+        self,
+        postgres: Postgres,
+        realtime: Realtime,
+        visits: Visits,
+        clock: Clock,
+        zone: ZoneInfo,
     ) -> None:
         self._postgres = postgres
         self._realtime = realtime
+        self._visits = visits
         self._clock = clock
         self._zone = zone
         self._turn = asyncio.Lock()
@@ -76,7 +83,10 @@ class Forgetting:
                 pass
             while await removal.bite_of_blocks():
                 pass
-            return await removal.finish()
+            forgotten = await removal.finish()
+            # Last: what is folded from now on finds no events of the visitor.
+            await self._visits.forget(visitor_id)
+            return forgotten
         finally:
             if removal.counted_anew:
                 await self._doubt(visitor_id)

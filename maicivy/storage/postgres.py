@@ -24,7 +24,7 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 ACQUIRE_TIMEOUT_SECONDS = 2.0
 STATEMENT_TIMEOUT_SECONDS = 4.0
 LOCK_TIMEOUT_SECONDS = 2.0
-WRITE_CONNECTIONS = 3  # one of them is kept for the next statement
+WRITE_CONNECTIONS = 4  # one of them is kept for the next statement
 # Two large reports at once would take a whole core of two from the events.
 SCAN_CONNECTIONS = 2 if (os.cpu_count() or 1) > 3 else 1
 SCAN_NICENESS = 7
@@ -255,6 +255,7 @@ def _settings() -> dict[str, str]:
         "timezone": "UTC",
         "jit": "off",
         "max_parallel_workers_per_gather": "0",  # one report, one processor
+        "work_mem": "16MB",  # what a filtered report of a million events sorts and hashes
         "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS * 1000:.0f}",
         "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000:.0f}",
         "idle_in_transaction_session_timeout": "60s",

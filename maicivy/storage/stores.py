@@ -16,6 +16,7 @@ from maicivy.storage.partitions import Partitions
 from maicivy.storage.postgres import Postgres
 from maicivy.storage.realtime import Realtime
 from maicivy.storage.verify import Verifier
+from maicivy.storage.visits import Visits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,6 +42,7 @@ class Stores:
     mirror: Mirror
     verifier: Verifier
     forgetting: Forgetting
+    visits: Visits
     patient_redis: redis.asyncio.Redis
     secret: str
 
@@ -83,13 +85,15 @@ async def open_stores(
             zone=config.timezone,
             database_id=identity.database_id,
         )
+        visits = Visits(postgres, config.timezone)
         yield Stores(
             postgres=postgres,
             partitions=partitions,
             realtime=realtime,
             mirror=mirror,
             verifier=Verifier(postgres, patient, mirror.sketches, clock, config.timezone),
-            forgetting=Forgetting(postgres, realtime, clock, config.timezone),
+            forgetting=Forgetting(postgres, realtime, visits, clock, config.timezone),
+            visits=visits,
             patient_redis=patient,
             secret=config.secret_key or identity.secret_key,
         )

@@ -11,7 +11,7 @@ from maicivy.errors import InvalidRequest
 from maicivy.ingest.event import stored_url
 from maicivy.reports import heatmap, timeline
 from maicivy.reports.answers import answer_of, named
-from maicivy.web import params
+from maicivy.web import insights, params
 from maicivy.web.keys import ANSWERS, KEYRING, PARAMETERS, SOURCE
 from maicivy.web.ready import JSON, report
 
@@ -40,7 +40,9 @@ async def get_stats(request: web.Request) -> web.StreamResponse:
 
 
 async def get_themes(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /themes`."""
+    """Answer `GET /themes`: of all time, or of a span of time when one is named."""
+    if any(name in request.query for name in ("period", "from", "to")):
+        return await insights.get_themes(request)
     limit = params.integer(request, "limit", 5, 1, 20)
     return report(request, await request.app[ANSWERS].themes(limit))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from maicivy.web import collect, files, live, me, middleware, ops, reports
+from maicivy.web import collect, exports, files, insights, live, me, middleware, ops, reports
 
 if TYPE_CHECKING:
     from maicivy.config import Config
@@ -29,6 +29,14 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
         web.get(f"{BASE}/letters", reports.get_letters),
         web.get(f"{BASE}/timeline", reports.get_timeline),
         web.get(f"{BASE}/heatmap", reports.get_heatmap),
+        web.get(f"{BASE}/sessions/summary", insights.get_summary),
+        web.get(f"{BASE}/timeseries", insights.get_timeseries),
+        web.get(f"{BASE}/pages", insights.get_pages),
+        web.get(f"{BASE}/sources", insights.get_sources),
+        web.get(f"{BASE}/devices", insights.get_devices),
+        web.get(f"{BASE}/events", insights.get_events),
+        web.get(f"{BASE}/events/{{name}}/properties", insights.get_properties),
+        web.get(f"{BASE}/export/{{what}}", exports.get_export),
         web.get(f"{BASE}/ledger", ops.get_ledger),
         web.post(EVENT, collect.post_event),
         web.post(f"{BASE}/events", collect.post_events),

@@ -82,6 +82,10 @@ stored AS (
     ON CONFLICT DO NOTHING
     RETURNING created_at, id
 ),
+unfolded AS (
+    INSERT INTO unfolded_events (first_at, last_at, events, ids)
+    SELECT min(created_at), max(created_at), count(*), array_agg(id) FROM stored HAVING count(*) > 0
+),
 counted AS MATERIALIZED (
     SELECT input.*
     FROM input

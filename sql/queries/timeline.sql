@@ -29,3 +29,11 @@ SELECT greatest(
     (SELECT created_at FROM plain),
     (SELECT first_at FROM blocks WHERE events >= $1 ORDER BY events LIMIT 1)
 );
+
+-- name: select_events_between
+-- All events from $1 to $2 exclusive, oldest first.
+SELECT id, visitor_id, event_type, event_data::text AS event_data, page_url, referrer,
+       session_duration, created_at
+FROM events
+WHERE created_at >= $1 AND created_at < $2 AND block_to >= $1 AND block_from < $2
+ORDER BY created_at, id;

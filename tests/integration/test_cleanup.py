@@ -39,6 +39,7 @@ class Bench:
         self.cleanup = Cleanup(
             postgres=stores.postgres,
             partitions=stores.partitions,
+            visits=stores.visits,
             mirror=stores.mirror,
             metrics=self.metrics,
             clock=clock,

@@ -87,6 +87,7 @@ def cleanup_of(stores: Stores, retention_days: int) -> Cleanup:
     return Cleanup(
         postgres=stores.postgres,
         partitions=stores.partitions,
+        visits=stores.visits,
         mirror=None,
         metrics=Metrics(),
         clock=utc_now,
@@ -97,7 +98,7 @@ def cleanup_of(stores: Stores, retention_days: int) -> Cleanup:
 
 async def test_places_are_those_of_the_events(stores: Stores, database: Database) -> None:
     await store(stores, 3000)
-    source = Source(stores.postgres, stores.realtime, utc_now, UTC)
+    source = Source(stores.postgres, stores.realtime, stores.visits, utc_now, UTC)
     found = 0
     for hours in (1, 24, 168):
         since = utc_now() - dt.timedelta(hours=hours)
@@ -123,7 +124,7 @@ async def test_ten_thousand_points_at_most(stores: Stores) -> None:
     for first in range(0, len(events), 500):
         batch = events[first : first + 500]
         await stores.postgres.write("insert_batch", *batch_arguments(batch))
-    source = Source(stores.postgres, stores.realtime, utc_now, UTC)
+    source = Source(stores.postgres, stores.realtime, stores.visits, utc_now, UTC)
     points = await heatmap.points(source, None, None, 1)
     listed = json.loads(points.json)
     assert points.count == len(listed) == 10_000

@@ -51,7 +51,7 @@ class Bench:
     def __init__(self, stores: Stores, database: Database, clock: FakeClock) -> None:
         self.stores, self.database, self.clock = stores, database, clock
         self.packing = packing.Packing(stores.postgres, stores.partitions)
-        self.source = Source(stores.postgres, stores.realtime, clock, dt.UTC)  # type: ignore[arg-type]
+        self.source = Source(stores.postgres, stores.realtime, stores.visits, clock, dt.UTC)  # type: ignore[arg-type]
 
     async def store(self, instant: dt.datetime, number: int = 1, **fields: Any) -> str:
         """Store an event as the writer does."""
@@ -331,6 +331,7 @@ async def test_the_cleanup_packs_and_says_so(bench: Bench) -> None:
     cleanup = Cleanup(
         postgres=bench.stores.postgres,
         partitions=bench.stores.partitions,
+        visits=bench.stores.visits,
         mirror=bench.stores.mirror,
         metrics=metrics,
         clock=bench.clock,
@@ -436,7 +437,7 @@ async def test_two_processes_forget_visitors_of_one_block(bench: Bench) -> None:
     await bench.pack()
     stores = bench.stores
     two = [
-        Forgetting(stores.postgres, stores.realtime, bench.clock, dt.UTC)  # type: ignore[arg-type]
+        Forgetting(stores.postgres, stores.realtime, stores.visits, bench.clock, dt.UTC)  # type: ignore[arg-type]
         for _ in range(2)
     ]
     for number in range(1, 11, 2):

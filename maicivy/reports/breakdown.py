@@ -1,0 +1,128 @@
+"""Lists of values by their visitors: pages, sources, devices, events, themes."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from maicivy.reports.span import NO_FILTERS, OTHER, Cut, Filters, Span, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from maicivy.reports.source import Source
+    from maicivy.storage.postgres import Record
+
+    Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """What a list is of: its name in the rollups, the statement under filters, a row's fields."""
+
+    name: str
+    filtered: str
+    fields: Callable[[Record], Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A part of a list, and where the next part begins (None at the end)."""
+
+    rows: list[Row]
+    next_cursor: str | None
+
+
+def _page(row: Record) -> Row:
+    return {
+        "path": row["name"],
+        "visitors": row["visitors"],
+        "views": row["views"],
+        "entries": row["entries"],
+        "exits": row["exits"],
+        "bounce_rate": ratio(row["bounces"], row["entries"]),
+        "mean_seconds": ratio(row["seconds"], row["views"], 1) if row["seconds"] else None,
+    }
+
+
+def _visits(row: Record) -> Row:
+    return {
+        "name": row["name"],
+        "visitors": row["visitors"],
+        "visits": row["visits"],
+        "bounce_rate": ratio(row["bounces"], row["visits"]),
+        "mean_duration_seconds": ratio(row["seconds"], row["visits"], 1),
+    }
+
+
+def _events(row: Record) -> Row:
+    return {"name": row["name"], "visitors": row["visitors"], "events": row["events"]}
+
+
+def _themes(row: Record) -> Row:
+    return {"theme": row["name"], "views": row["views"], "visitors": row["visitors"]}
+
+
+PAGES = Dimension("path", "select_filtered_pages", _page)
+EVENTS = Dimension("event_type", "select_filtered_facts", _events)
+THEMES = Dimension("theme", "select_filtered_facts", _themes)
+SOURCES = ("source", "utm_source", "utm_medium", "utm_campaign")
+DEVICES = ("browser", "os", "device", "language", "screen")
+
+
+def of_visits(name: str) -> Dimension:
+    """Return one of the dimensions of visits, `SOURCES` and `DEVICES`."""
+    return Dimension(name, "select_filtered_visits", _visits)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A list that is asked for: of what, of which days, narrowed by what."""
+
+    dimension: Dimension
+    span: Span
+    filters: Filters = NO_FILTERS
+
+
+async def breakdown(source: Source, asked: Question, cut: Cut, *, compared: bool = False) -> Rows:
+    """Return the rows of `cut`, most visitors first, those of too few visitors as one at the end.
+
+    With `compared` each has the numbers of the span before as `previous`.
+    """
+    await source.visits.catch_up()
+    how = cut.least_visitors, cut.limit + 1, cut.skipped, None
+    found = await _select(source, asked, how)
+    shown = found[: cut.limit]
+    rows = [asked.dimension.fields(row) for row in shown]
+    if compared:
+        before = dataclasses.replace(asked, span=asked.span.previous())
+        await _compare(source, before, shown, rows)
+    return Rows(rows, cut.next_cursor(len(found)))
+
+
+async def _compare(
+    source: Source, before: Question, shown: Sequence[Record], rows: list[Row]
+) -> None:
+    names = [row["name"] for row in shown if row["name"] != OTHER]
+    found = await _select(source, before, (1, len(names), 0, names))
+    earlier = {row["name"]: before.dimension.fields(row) for row in found}
+    for record, row in zip(shown, rows, strict=True):
+        then = earlier.get(record["name"])
+        row["previous"] = _numbers(then) if then else _nothing(row)
+
+
+def _numbers(row: Row) -> Row:
+    return {name: value for name, value in row.items() if not isinstance(value, str)}
+
+
+def _nothing(row: Row) -> Row:
+    """Return what there was of something that was not: no visitors, and rates of nothing."""
+    return {name: 0 if isinstance(value, int) else None for name, value in _numbers(row).items()}
+
+
+async def _select(source: Source, asked: Question, how: Sequence[Any]) -> list[Record]:
+    parameters = asked.dimension.name, asked.span.first, asked.span.last, *how
+    if not asked.filters.given():
+        return await source.postgres.fetch("select_breakdown", *parameters)
+    return await source.scan(asked.dimension.filtered, *parameters, *asked.filters)

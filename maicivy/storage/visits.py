@@ -1,0 +1,147 @@
+"""Visits and their rollups: brought up to date from stored events, packed, expired and forgotten.
+
+Events are stored with a note of what is new (`unfolded_events`). Whoever reads a report has that
+folded in first, so a report knows every event that was stored before it was asked for; in between
+it is done twice a minute. One at a time does it among all processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING
+
+from maicivy.errors import StorageUnavailable
+from maicivy.logs import fields
+from maicivy.periods import ONE_DAY, day_start, local_day
+from maicivy.storage.postgres import affected
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import AsyncIterator
+    from zoneinfo import ZoneInfo
+
+    from maicivy.storage.postgres import Connection, Postgres
+
+log = logging.getLogger(__name__)
+
+BITE_EVENTS = 5_000
+BITE_ROWS = 5_000
+BITE_BLOCKS = 5
+PAUSE_SECONDS = 30.0
+# What a reader waits for at most; more than so much is new only after an import or an upgrade.
+READER_PATIENCE_SECONDS = 1.5
+# As long as a visitor's cookie: what tells whether somebody had been here before.
+MARKS_KEPT = dt.timedelta(days=31)
+ROLLUPS_KEPT = dt.timedelta(days=400)
+
+
+class Visits:
+    """Keeps visits and rollups up to date; every method raises `StorageUnavailable`."""
+
+    def __init__(self, postgres: Postgres, zone: ZoneInfo) -> None:
+        self._postgres = postgres
+        self._zone = zone
+        self._next: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Fold what is new twice a minute, for good."""
+        while True:
+            try:
+                await self.fold_all()
+            except StorageUnavailable as error:
+                log.info("events wait to be folded", extra=fields(error=str(error)))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def catch_up(self) -> None:
+        """Return when every event that was stored before this call is in visits and rollups.
+
+        After 1.5 s it returns as well: then there was more than that to do. Those who wait at the
+        same time wait for the same.
+        """
+        if not await self._postgres.fetch_value("count_unfolded"):
+            return
+        if self._next is None:
+            self._next = asyncio.create_task(self._in_turn(), name="fold")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READER_PATIENCE_SECONDS):
+                await asyncio.shield(self._next)
+
+    async def fold_all(self) -> int:
+        """Fold everything that is new; return how many events it was."""
+        total = 0
+        while folded := await self._fold():
+            total += folded
+        return total
+
+    async def pack(self, now: dt.datetime) -> int:
+        """Pack the visits of closed days; return how many."""
+        packed = 0
+        today = local_day(now, self._zone)
+        for row in await self._postgres.fetch("select_days_to_pack", today):
+            while True:
+                async with self._alone() as connection:
+                    count = affected(
+                        await self._postgres.run(connection, "pack_visits", row["day"])
+                    )
+                if not count:
+                    break
+                packed += count
+        return packed
+
+    async def expire(self, cutoff: dt.datetime, now: dt.datetime) -> int:
+        """Remove the visits of before `cutoff`, old marks and rollups; return how many visits.
+
+        A day goes as a whole, with the first of its visits.
+        """
+        last, today = local_day(cutoff, self._zone), local_day(now, self._zone)
+        async with self._alone() as connection:
+            removed = affected(
+                await self._postgres.run(connection, "delete_expired_visit_blocks", last)
+            )
+        while count := affected(
+            await self._postgres.write("delete_expired_visits", last, BITE_ROWS)
+        ):
+            removed += count
+        oldest_mark = max(today - MARKS_KEPT, last + ONE_DAY)
+        while affected(await self._postgres.write("delete_expired_marks", oldest_mark, BITE_ROWS)):
+            pass
+        first = today - ROLLUPS_KEPT
+        await self._postgres.write("delete_expired_rollups", first, day_start(first, self._zone))
+        return removed
+
+    async def forget(self, visitor_id: uuid.UUID) -> None:
+        """Take a visitor's visits out of blocks, some blocks at a time, and remove all of them."""
+        while await self._forget_in_blocks(visitor_id):
+            pass
+        await self._postgres.write("delete_visits_of_visitor", visitor_id)
+
+    async def _forget_in_blocks(self, visitor_id: uuid.UUID) -> int:
+        async with self._alone() as connection:
+            blocks = await self._postgres.run(
+                connection, "select_blocks_of_visitor", visitor_id, BITE_BLOCKS
+            )
+            for block in blocks:
+                await self._postgres.run(connection, "unpack_visits", block["id"], visitor_id)
+        return len(blocks)
+
+    async def _in_turn(self) -> None:
+        """Fold everything when nobody else here does; from then on it is done anew for others."""
+        async with self._turn:
+            self._next = None
+            await self.fold_all()
+
+    async def _fold(self) -> int:
+        async with self._alone() as connection:
+            return affected(
+                await self._postgres.run(connection, "fold_events", self._zone.key, BITE_EVENTS)
+            )
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[Connection]:
+        async with self._postgres.writing() as connection, connection.transaction():
+            await self._postgres.run(connection, "lock_visits")
+            yield connection

@@ -1,0 +1,62 @@
+-- name: select_summary
+-- The totals of the days $1 to $2, and the median of how long visits took in whole seconds.
+WITH durations AS (
+    SELECT seconds, sum(visits) OVER (ORDER BY seconds) AS until, sum(visits) OVER () AS total
+    FROM (
+        SELECT seconds, sum(visits) AS visits FROM rollup_durations WHERE day BETWEEN $1 AND $2
+        GROUP BY seconds
+    ) AS d
+)
+SELECT coalesce(sum(visitors[least(day - $1::date + 1, 32)]), 0)::bigint AS visitors,
+       coalesce(sum(visitors[32]), 0)::bigint AS new_visitors,
+       coalesce(sum(visits), 0)::bigint AS visits, coalesce(sum(bounces), 0)::bigint AS bounces,
+       coalesce(sum(seconds), 0)::bigint AS seconds, coalesce(sum(events), 0)::bigint AS events,
+       coalesce(sum(views), 0)::bigint AS page_views, coalesce(sum(letters), 0)::bigint AS letters,
+       (SELECT min(seconds) FROM durations WHERE until * 2 >= total) AS median_seconds
+FROM rollup_values
+WHERE dimension = 'all' AND day BETWEEN $1 AND $2;
+
+-- name: select_filtered_summary
+-- The same of the visits and events that match filters ($3 to $10: source, browser, os, device,
+-- path, event type, theme, profile; NULL for none).
+WITH kept AS MATERIALIZED (
+    SELECT visitor_id, is_new, page_views = 1 AND actions = 0 AS bounced,
+           extract(epoch FROM last_at - started_at)::integer AS seconds
+    FROM visits_between($1, $2, $3, $4, $5, $6)
+    WHERE (coalesce($7::text, $8::text, $9::text) IS NULL OR visit IN (
+              SELECT visit FROM facts_between($1, $2, $3, $4, $5, $6, $7, $8, $9)))
+      AND ($10::text IS NULL OR EXISTS (
+              SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $10))
+),
+happened AS (
+    SELECT coalesce(sum(count), 0) AS events,
+           coalesce(sum(count) FILTER (WHERE type = 'page_view'), 0) AS page_views,
+           coalesce(sum(count) FILTER (WHERE type = 'letter_generate'), 0) AS letters
+    FROM facts_between($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    WHERE $10::text IS NULL OR EXISTS (
+        SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $10)
+),
+came AS (
+    SELECT count(*) AS visitors, count(*) FILTER (WHERE is_new) AS new_visitors,
+           coalesce(sum(visits), 0) AS visits, coalesce(sum(bounces), 0) AS bounces,
+           coalesce(sum(seconds), 0) AS seconds
+    FROM (
+        SELECT bool_or(is_new) AS is_new, count(*) AS visits,
+               count(*) FILTER (WHERE bounced) AS bounces, sum(seconds) AS seconds
+        FROM kept GROUP BY visitor_id
+    ) AS each
+)
+SELECT visitors, new_visitors, visits::bigint, bounces::bigint, seconds::bigint, events::bigint,
+       page_views::bigint, letters::bigint,
+       (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY seconds) FROM kept) AS median_seconds
+FROM came, happened;
+
+-- name: select_days_for_export
+-- The numbers of every day from $1 to $2.
+SELECT d.day::date AS day, coalesce(r.visitors[1], 0) AS visitors,
+       coalesce(r.visitors[32], 0) AS new_visitors, coalesce(r.visits, 0) AS visits,
+       coalesce(r.bounces, 0) AS bounces, coalesce(r.views, 0) AS page_views,
+       coalesce(r.events, 0) AS events, coalesce(r.letters, 0) AS letters
+FROM generate_series($1::date::timestamp, $2::date::timestamp, interval '1 day') AS d (day)
+LEFT JOIN rollup_values AS r ON r.dimension = 'all' AND r.value = '' AND r.day = d.day::date
+ORDER BY 1;

@@ -1,0 +1,61 @@
+-- name: lock_visits
+-- One at a time folds events into visits, packs visits or takes some out; until the end of the
+-- transaction.
+SELECT pg_advisory_xact_lock(hashtext('maicivy.visits'));
+
+-- name: count_unfolded
+-- How many events are not in the visits and rollups yet.
+SELECT coalesce(sum(events), 0)::bigint FROM unfolded_events;
+
+-- name: fold_events
+-- Bring about $2 of them in, by the local days of the zone $1; answers how many.
+SELECT fold_events($1, $2);
+
+-- name: select_days_to_pack
+-- The days before $1 that have visits which are not packed.
+SELECT DISTINCT day FROM visits WHERE day < $1 ORDER BY day;
+
+-- name: pack_visits
+-- Move some visits of the day $1 into a block; answers how many.
+SELECT pack_visits($1);
+
+-- name: delete_expired_visits
+-- Remove one bite of the visits of $1 and before.
+WITH deleted AS (
+    DELETE FROM visits WHERE id = ANY(ARRAY(SELECT id FROM visits WHERE day <= $1 LIMIT $2))
+    RETURNING 1
+)
+SELECT count(*) FROM deleted;
+
+-- name: delete_expired_visit_blocks
+-- Remove the packed visits of $1 and before; answers how many those were.
+WITH deleted AS (DELETE FROM visit_blocks WHERE day <= $1 RETURNING visits)
+SELECT coalesce(sum(visits), 0)::bigint FROM deleted;
+
+-- name: delete_expired_marks
+-- Remove one bite of the marks of visitors who have not been here since the day $1.
+WITH deleted AS (
+    DELETE FROM visitor_marks
+    WHERE visitor_id = ANY(ARRAY(SELECT visitor_id FROM visitor_marks WHERE last_day < $1 LIMIT $2))
+    RETURNING 1
+)
+SELECT count(*) FROM deleted;
+
+-- name: delete_expired_rollups
+-- Remove the rollups of the days before $1, which begins at $2.
+WITH by_value AS (DELETE FROM rollup_values WHERE day < $1),
+by_duration AS (DELETE FROM rollup_durations WHERE day < $1)
+DELETE FROM rollup_hours WHERE hour < $2;
+
+-- name: select_blocks_of_visitor
+-- The blocks that hold visits of the visitor $1, at most $2.
+SELECT id FROM visit_blocks WHERE $1::uuid = ANY(visitor_ids) LIMIT $2;
+
+-- name: unpack_visits
+-- Make rows of the visits of the block $1 again, but for those of the visitor $2.
+SELECT unpack_visits($1, $2);
+
+-- name: delete_visits_of_visitor
+-- Remove the visits of a visitor that are not packed, and the marks.
+WITH visits AS (DELETE FROM visits WHERE visitor_id = $1)
+DELETE FROM visitor_marks WHERE visitor_id = $1;
