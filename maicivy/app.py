@@ -32,6 +32,9 @@ from maicivy.web.intake import Intake
 from maicivy.web.middleware import explain, guard
 from maicivy.web.routes import MIDDLEWARES, routes
 
+# Each may hold a connection of those for reports for minutes.
+MAX_EXPORTS = 2
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -64,7 +67,7 @@ def create_app(
     app[keys.SEATS] = _seats(config, member)
     app[keys.DOOR] = Door(bounds or Bounds(config.max_connections), app[keys.METRICS])
     app[keys.SOCKETS] = set()
-    app[keys.EXPORTS] = set()
+    app[keys.EXPORTS] = Seats(MAX_EXPORTS)
     app.add_routes(routes(config))
 
     @contextlib.asynccontextmanager

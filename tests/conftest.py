@@ -242,3 +242,13 @@ async def get_data(client: Client, path: str) -> Any:
     response = await client.get(f"{API}/{path}")
     assert response.status == 200, await response.text()
     return (await response.json())["data"]
+
+
+async def first_cleanup(database: Database) -> None:
+    """Wait until the cleanup of the start has ended."""
+    done = "SELECT count(*) FROM cleanup_runs WHERE status = 'done'"
+
+    async def is_done() -> bool:
+        return bool(await database.fetchval(done))
+
+    await until(is_done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from maicivy.periods import day_start
 from maicivy.reports.span import Filters, Span, ratio
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ async def summary(
 
 async def _totals(source: Source, span: Span, filters: Filters) -> dict[str, Any]:
     if filters.given():
-        [row] = await source.scan("select_filtered_summary", span.first, span.last, *filters)
+        start = day_start(span.first, source.zone)
+        [row] = await source.scan("select_filtered_summary", span.first, span.last, *filters, start)
     else:
         [row] = await source.postgres.fetch("select_summary", span.first, span.last)
     visitors, visits, views = row["visitors"], row["visits"], row["page_views"]

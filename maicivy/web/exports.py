@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from maicivy.reports.span import Span
 
-MAX_EXPORTS = 2
-
 
 async def get_export(request: web.Request) -> web.StreamResponse:
     """Answer `GET /export/visitors`, `/themes`, `/letters` and `/events`."""
@@ -40,15 +38,14 @@ async def get_export(request: web.Request) -> web.StreamResponse:
 
 @contextlib.contextmanager
 def _one_of_few(request: web.Request) -> Iterator[None]:
-    """Take one of two places; raises `Unavailable`: each may hold a connection for minutes."""
-    running = request.app[EXPORTS]
-    if len(running) >= MAX_EXPORTS:
-        raise Unavailable("Two exports are being made; try again shortly.", code="busy")
-    running.add(request)
+    """Take one of the few places; raises `Unavailable`: each may hold a connection for minutes."""
+    places = request.app[EXPORTS]
+    if not places.take():
+        raise Unavailable("Too many exports are being made; try again shortly.", code="busy")
     try:
         yield
     finally:
-        running.discard(request)
+        places.give_back()
 
 
 def _chunks(request: web.Request, what: str, span: Span) -> AsyncIterator[list[dict[str, Any]]]:

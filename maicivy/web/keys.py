@@ -54,7 +54,7 @@ HUB = web.AppKey("HUB", Hub)
 INTAKE: web.AppKey[Intake] = web.AppKey("INTAKE")
 DOOR = web.AppKey("DOOR", Door)
 SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])
-EXPORTS = web.AppKey("EXPORTS", set[web.Request])
+EXPORTS = web.AppKey("EXPORTS", Seats)
 
 # Headers that the answer gets whatever becomes of the request.
 EXTRA_HEADERS = web.RequestKey("EXTRA_HEADERS", dict[str, str])

@@ -19,7 +19,6 @@ CREATE TABLE visits (
     day          date NOT NULL,
     started_at   timestamptz NOT NULL,
     last_at      timestamptz NOT NULL,
-    is_new       boolean NOT NULL,
     entry        text,
     exit         text,
     source       text NOT NULL,
@@ -306,7 +305,6 @@ lists AS (
 changed AS MATERIALIZED (
     SELECT l.id, p.visitor_id, p.day,
            least(l.started_at, p.started_at) AS started_at, greatest(l.last_at, p.last_at) AS last_at,
-           coalesce(l.is_new, w.first_visit >= p.started_at) AS is_new,
            coalesce(l.entry, p.entry) AS entry, coalesce(p.exit, l.exit) AS exit,
            coalesce(l.source, visit_source(p.referrer, p.page_url, u.utm_source)) AS source,
            coalesce(l.utm_source, u.utm_source) AS utm_source,
@@ -335,10 +333,10 @@ changed AS MATERIALIZED (
 ),
 kept AS (
     INSERT INTO visits AS v
-        (id, visitor_id, day, started_at, last_at, is_new, entry, exit, source, utm_source, utm_medium,
+        (id, visitor_id, day, started_at, last_at, entry, exit, source, utm_source, utm_medium,
          utm_campaign, browser, os, device, language, screen, page_views, actions, letters,
          types, paths, themes, counts, seconds)
-    SELECT coalesce(id, nextval('visit_ids')), visitor_id, day, started_at, last_at, is_new, entry,
+    SELECT coalesce(id, nextval('visit_ids')), visitor_id, day, started_at, last_at, entry,
            exit, source, utm_source, utm_medium, utm_campaign, browser, os, device, language, screen,
            page_views, actions, letters, types, paths, themes, counts, seconds
     FROM changed
@@ -532,7 +530,6 @@ CREATE TABLE visit_blocks (
     visitor      smallint[] NOT NULL,
     started_ms   integer[] NOT NULL,
     took_ms      integer[] NOT NULL,
-    is_new       boolean[] NOT NULL,
     entry        smallint[] NOT NULL,
     exit         smallint[] NOT NULL,
     origin       smallint[] NOT NULL,
@@ -599,7 +596,7 @@ base AS (
 )
 INSERT INTO visit_blocks
     (day, base_at, visits, visitor_ids, origins, clients, paths, kinds, visitor, started_ms, took_ms,
-     is_new, entry, exit, origin, client, page_views, actions, letters,
+     entry, exit, origin, client, page_views, actions, letters,
      fact_visit, fact_count, fact_seconds)
 SELECT closed_day, base_at, v.visits,
        (SELECT array_agg(visitor_id ORDER BY visitor_id) FROM (SELECT DISTINCT visitor_id FROM told) AS t),
@@ -607,13 +604,12 @@ SELECT closed_day, base_at, v.visits,
        (SELECT jsonb_agg(client::jsonb ORDER BY place) FROM clients),
        (SELECT '[null]' || coalesce(jsonb_agg(path ORDER BY place), '[]') FROM paths),
        (SELECT list FROM kinds),
-       v.visitor, v.started_ms, v.took_ms, v.is_new, v.entry, v.exit, v.origin, v.client,
+       v.visitor, v.started_ms, v.took_ms, v.entry, v.exit, v.origin, v.client,
        v.page_views, v.actions, v.letters, f.visit, f.count, f.seconds
 FROM (
     SELECT base_at, count(*) AS visits, array_agg(visitor ORDER BY n) AS visitor,
            array_agg((extract(epoch FROM started_at - base_at) * 1000)::integer ORDER BY n) AS started_ms,
            array_agg((extract(epoch FROM last_at - started_at) * 1000)::integer ORDER BY n) AS took_ms,
-           array_agg(is_new ORDER BY n) AS is_new,
            array_agg(coalesce(e.place, 0::smallint) ORDER BY n) AS entry,
            array_agg(coalesce(x.place, 0::smallint) ORDER BY n) AS exit,
            array_agg(o.place ORDER BY n) AS origin, array_agg(c.place ORDER BY n) AS client,
@@ -641,12 +637,12 @@ CREATE FUNCTION visits_between(
     from_day date, to_day date, of_source text, of_browser text, of_os text, of_device text
 ) RETURNS TABLE (
     visit bigint, day date, visitor_id uuid, started_at timestamptz, last_at timestamptz,
-    is_new boolean, entry text, exit text, source text, utm_source text, utm_medium text,
+    entry text, exit text, source text, utm_source text, utm_medium text,
     utm_campaign text, browser text, os text, device text, language text, screen text,
     page_views integer, actions integer, letters integer
 )
 LANGUAGE sql STABLE AS $$
-    SELECT -v.id, v.day, v.visitor_id, v.started_at, v.last_at, v.is_new, v.entry, v.exit, v.source,
+    SELECT -v.id, v.day, v.visitor_id, v.started_at, v.last_at, v.entry, v.exit, v.source,
            v.utm_source, v.utm_medium, v.utm_campaign, v.browser, v.os, v.device, v.language, v.screen,
            v.page_views, v.actions, v.letters
     FROM visits AS v
@@ -657,7 +653,7 @@ LANGUAGE sql STABLE AS $$
     SELECT p.id * 4096 + n, p.day, b.visitor_ids[b.visitor[n]],
            p.base_at + b.started_ms[n] * interval '1 ms',
            p.base_at + (b.started_ms[n] + b.took_ms[n]) * interval '1 ms',
-           b.is_new[n], b.paths ->> b.entry[n]::integer, b.paths ->> b.exit[n]::integer,
+           b.paths ->> b.entry[n]::integer, b.paths ->> b.exit[n]::integer,
            b.origins -> b.origin[n]::integer ->> 0, b.origins -> b.origin[n]::integer ->> 1,
            b.origins -> b.origin[n]::integer ->> 2, b.origins -> b.origin[n]::integer ->> 3,
            b.clients -> b.client[n]::integer ->> 0, b.clients -> b.client[n]::integer ->> 1,
@@ -669,7 +665,7 @@ LANGUAGE sql STABLE AS $$
         -- adding nothing to a list unpacks it once and not for each visit; OFFSET keeps it so
         SELECT p.visitor_ids || '{}'::uuid[] AS visitor_ids, p.visitor || '{}'::smallint[] AS visitor,
                p.started_ms || '{}'::integer[] AS started_ms, p.took_ms || '{}'::integer[] AS took_ms,
-               p.is_new || '{}'::boolean[] AS is_new, p.entry || '{}'::smallint[] AS entry,
+               p.entry || '{}'::smallint[] AS entry,
                p.exit || '{}'::smallint[] AS exit, p.origin || '{}'::smallint[] AS origin,
                p.client || '{}'::smallint[] AS client, p.page_views || '{}'::integer[] AS page_views,
                p.actions || '{}'::integer[] AS actions, p.letters || '{}'::integer[] AS letters,
@@ -756,10 +752,10 @@ DECLARE
     block_day date := (SELECT b.day FROM visit_blocks AS b WHERE b.id = block);
 BEGIN
 INSERT INTO visits
-    (id, visitor_id, day, started_at, last_at, is_new, entry, exit, source, utm_source, utm_medium,
+    (id, visitor_id, day, started_at, last_at, entry, exit, source, utm_source, utm_medium,
      utm_campaign, browser, os, device, language, screen, page_views, actions, letters,
      types, paths, themes, counts, seconds)
-SELECT nextval('visit_ids'), v.visitor_id, v.day, v.started_at, v.last_at, v.is_new, v.entry, v.exit,
+SELECT nextval('visit_ids'), v.visitor_id, v.day, v.started_at, v.last_at, v.entry, v.exit,
        v.source, v.utm_source, v.utm_medium, v.utm_campaign, v.browser, v.os, v.device, v.language,
        v.screen, v.page_views, v.actions, v.letters, f.types, f.paths, f.themes, f.counts, f.seconds
 FROM visits_between(block_day, block_day, NULL, NULL, NULL, NULL) AS v

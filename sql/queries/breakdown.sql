@@ -96,7 +96,8 @@ WITH on_pages AS (
                sum(count) FILTER (WHERE type = coalesce($13, 'page_view')) AS views,
                sum(seconds) AS seconds
         FROM facts_between($2, $3, $8, $9, $10, $11, $12, NULL, $14)
-        WHERE path <> '' AND type IN (coalesce($13, 'page_view'), 'page_leave')
+        WHERE $1::text = 'path' AND path <> ''
+          AND (type = coalesce($13, 'page_view') OR ($13 IS NULL AND type = 'page_leave'))
           AND ($7::text[] IS NULL OR path = ANY($7))
           AND ($15::text IS NULL OR EXISTS (
                   SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $15))

@@ -18,9 +18,9 @@ WHERE dimension = 'all' AND day BETWEEN $1 AND $2;
 
 -- name: select_filtered_summary
 -- The same of the visits and events that match filters ($3 to $10: source, browser, os, device,
--- path, event type, theme, profile; NULL for none).
+-- path, event type, theme, profile; NULL for none). Who had not been here before $11 is new.
 WITH kept AS MATERIALIZED (
-    SELECT visitor_id, is_new, page_views = 1 AND actions = 0 AS bounced,
+    SELECT visitor_id, page_views = 1 AND actions = 0 AS bounced,
            extract(epoch FROM last_at - started_at)::integer AS seconds
     FROM visits_between($1, $2, $3, $4, $5, $6)
     WHERE (coalesce($7::text, $8::text, $9::text) IS NULL OR visit IN (
@@ -37,14 +37,15 @@ happened AS (
         SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $10)
 ),
 came AS (
-    SELECT count(*) AS visitors, count(*) FILTER (WHERE is_new) AS new_visitors,
+    SELECT count(*) AS visitors, count(*) FILTER (WHERE w.first_visit >= $11) AS new_visitors,
            coalesce(sum(visits), 0) AS visits, coalesce(sum(bounces), 0) AS bounces,
            coalesce(sum(seconds), 0) AS seconds
     FROM (
-        SELECT bool_or(is_new) AS is_new, count(*) AS visits,
-               count(*) FILTER (WHERE bounced) AS bounces, sum(seconds) AS seconds
+        SELECT visitor_id, count(*) AS visits, count(*) FILTER (WHERE bounced) AS bounces,
+               sum(seconds) AS seconds
         FROM kept GROUP BY visitor_id
     ) AS each
+    LEFT JOIN visitors AS w ON w.id = each.visitor_id
 )
 SELECT visitors, new_visitors, visits::bigint, bounces::bigint, seconds::bigint, events::bigint,
        page_views::bigint, letters::bigint,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from maicivy.errors import NotTried
 from maicivy.web import keys
-from tests.conftest import API, Client, Database, get_data, send_event, until
+from tests.conftest import API, Client, Database, first_cleanup, get_data, send_event, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,12 +49,7 @@ async def stuck(postgres: Postgres, pool: str) -> AsyncIterator[None]:
 
 async def started(client: Client, database: Database) -> None:
     """Wait until what is done at the start is done: Redis is filled, the cleanup has run."""
-
-    async def is_clean() -> bool:
-        done = "SELECT count(*) FROM cleanup_runs WHERE status = 'done'"
-        return bool(await database.fetchval(done))
-
-    await until(is_clean)
+    await first_cleanup(database)
     await until(lambda: client.app[keys.REALTIME].trusted)
 
 

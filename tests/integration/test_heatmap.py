@@ -141,7 +141,7 @@ async def test_the_migration_finds_the_places_of_earlier_events(
         ORDER BY created_at, visitor_id, x, y, path, rest"""
     written = await database.fetch(places)
     assert len(written) > 100
-    await database.execute("DROP TABLE event_places; DROP FUNCTION event_coordinate")
+    await database.execute("DROP TABLE event_places; DROP FUNCTION event_coordinate CASCADE")
     [migration] = [one for one in load_migrations() if one.name.endswith("event_places")]
     await database.execute(migration.sql)
     assert await database.fetch(places) == written
