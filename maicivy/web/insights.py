@@ -9,6 +9,7 @@ from maicivy.ingest.event import is_event_type
 from maicivy.periods import local_day
 from maicivy.reports import breakdown as lists
 from maicivy.reports.properties import properties
+from maicivy.reports.span import Filters
 from maicivy.reports.summary import summary
 from maicivy.reports.timeseries import HOURLY_DAYS, Interval, Metric, timeseries, usual_interval
 from maicivy.web import params
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from maicivy.reports.breakdown import Dimension, Rows
     from maicivy.reports.source import Source
-    from maicivy.reports.span import Filters, Span
+    from maicivy.reports.span import Span
 
+SPAN_PARAMETERS = {"period", "from", "to", "compare", "cursor", "format", *Filters._fields}
 VISIT_COLUMNS = ("name", "visitors", "visits", "bounce_rate", "mean_duration_seconds")
 PAGE_COLUMNS = ("path", "visitors", "views", "entries", "exits", "bounce_rate", "mean_seconds")
 EVENT_COLUMNS = ("name", "visitors", "events")
@@ -36,7 +38,7 @@ async def get_summary(request: web.Request) -> web.StreamResponse:
     totals = await summary(request.app[SOURCE], span, filters, compared=compared)
     meta = _meta(request, span, filters, compared=compared)
     usual = [name for name in totals if name != "previous"]
-    return await table(request, [totals], meta, columns_of([totals], usual), single=True)
+    return table(request, [totals], meta, columns_of([totals], usual), single=True)
 
 
 async def get_timeseries(request: web.Request) -> web.StreamResponse:
@@ -54,7 +56,7 @@ async def get_timeseries(request: web.Request) -> web.StreamResponse:
     rows = await timeseries(source, metric, interval, span, filters, compared=compared)
     meta = _meta(request, span, filters, compared=compared)
     meta |= {"metric": metric.value, "interval": interval.value}
-    return await table(request, rows, meta, columns_of(rows, ("start", "value")))
+    return table(request, rows, meta, columns_of(rows, ("start", "value")))
 
 
 async def get_pages(request: web.Request) -> web.StreamResponse:
@@ -81,7 +83,7 @@ async def get_events(request: web.Request) -> web.StreamResponse:
 
 async def get_themes(request: web.Request) -> web.StreamResponse:
     """Answer `GET /themes` of a span of time."""
-    return await _list(request, lists.THEMES, THEME_COLUMNS)
+    return await _list(request, lists.THEMES, THEME_COLUMNS, (5, 20))
 
 
 async def get_properties(request: web.Request) -> web.StreamResponse:
@@ -95,19 +97,22 @@ async def get_properties(request: web.Request) -> web.StreamResponse:
     found = await properties(request.app[SOURCE], event_type, name, span, cut)
     meta = _meta(request, span) | _page(cut.limit, found)
     title = "property" if name is None else "value"
-    return await table(request, found.rows, meta, (title, "visitors", "events"))
+    return table(request, found.rows, meta, (title, "visitors", "events"))
 
 
 async def _list(
-    request: web.Request, dimension: Dimension, columns: tuple[str, ...]
+    request: web.Request,
+    dimension: Dimension,
+    columns: tuple[str, ...],
+    limits: tuple[int, int] = (10, 100),
 ) -> web.StreamResponse:
     span, filters, compared = _asked(request)
-    cut = params.cut(request, request.app[CONFIG].min_group)
+    cut = params.cut(request, request.app[CONFIG].min_group, *limits)
     source: Source = request.app[SOURCE]
     asked = lists.Question(dimension, span, filters)
     found = await lists.breakdown(source, asked, cut, compared=compared)
     meta = _meta(request, span, filters, compared=compared) | _page(cut.limit, found)
-    return await table(request, found.rows, meta, columns_of(found.rows, columns))
+    return table(request, found.rows, meta, columns_of(found.rows, columns))
 
 
 def _asked(request: web.Request) -> tuple[Span, Filters, bool]:

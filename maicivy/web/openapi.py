@@ -6,9 +6,10 @@ import functools
 from typing import TYPE_CHECKING
 
 from maicivy import __version__
-from maicivy.web import schemas, schemas_events
+from maicivy.web import schemas, schemas_events, schemas_insights
 from maicivy.web.middleware import ANALYTICS
 from maicivy.web.openapi_collect import collect
+from maicivy.web.openapi_insights import insights, spans
 from maicivy.web.openapi_me import me
 from maicivy.web.openapi_parts import (
     HEADERS,
@@ -52,7 +53,10 @@ def document(*, metrics: bool = True, root: bool = True) -> Json:
 
     `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own.
     """
-    paths = _reports() | collect() | me() | _operation() | _pages()
+    paths: Json = {}
+    for part in (_reports(), insights(), collect(), me(), _operation(), _pages()):
+        for path, described in part.items():
+            paths[path] = paths.get(path, {}) | described
     if not metrics:
         del paths["/metrics"]
     if not root:
@@ -88,12 +92,7 @@ def _reports() -> Json:
     reports = {
         "realtime": _report("realtime", "Live numbers", schemas.REALTIME),
         "stats": _report("stats", "Totals of the open period", schemas.STATS, [_period()]),
-        "themes": _report(
-            "themes",
-            "Most viewed CV themes",
-            schemas.THEMES,
-            [query("limit", schemas.THEMES_LIMIT, "How many.")],
-        ),
+        "themes": _themes(),
         "letters": _report("letters", "Letters of the open period", schemas.LETTERS, [_period()]),
         "timeline": _timeline(),
         "heatmap": _heatmap(),
@@ -125,6 +124,22 @@ def _report(
     if parameters:
         operation["parameters"] = parameters
     return {"get": operation | {"responses": found | errors(codes)}}
+
+
+def _themes() -> Json:
+    report = _report(
+        "themes",
+        "Most viewed CV themes, of all time or of a span of time",
+        schemas.THEMES,
+        [query("limit", schemas.THEMES_LIMIT, "How many."), *spans()],
+        large=True,
+    )
+    responses = report["get"]["responses"]
+    responses |= errors({400: ["invalid_parameter", "missing_parameter"]})
+    content = responses["200"]["content"]
+    content["application/json"]["schema"]["properties"]["meta"] = schemas_insights.LIST_META
+    content["text/csv"] = {"schema": schemas.STRING}
+    return report
 
 
 def _timeline() -> Json:
@@ -161,6 +176,8 @@ def _heatmap() -> Json:
         [
             page_url | {"example": "/cv"},
             query("hours", schemas.HOURS, "How far to look back."),
+            query("min_width", schemas.WIDTH, "Of viewports so many CSS pixels wide at least."),
+            query("max_width", schemas.WIDTH, "Of viewports so many CSS pixels wide at most."),
         ],
         schemas.HEATMAP_META,
         large=True,

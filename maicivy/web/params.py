@@ -125,11 +125,11 @@ def filters(request: web.Request) -> Filters:
     return Filters(*(text(request, name) for name in Filters._fields))
 
 
-def cut(request: web.Request, least_visitors: int) -> Cut:
+def cut(request: web.Request, least_visitors: int, usual: int = 10, most: int = 100) -> Cut:
     """Return which part of a list is asked for by `limit` and `cursor`."""
     cursor = single(request, "cursor")
     skipped = skipped_of(cursor) if cursor is not None else 0
-    return Cut(integer(request, "limit", 10, 1, 100), skipped, least_visitors)
+    return Cut(integer(request, "limit", usual, 1, most), skipped, least_visitors)
 
 
 def compared(request: web.Request) -> bool:

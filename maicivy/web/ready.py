@@ -21,15 +21,15 @@ REVALIDATED = "no-cache"
 JSON = "application/json; charset=utf-8"
 
 
-def report(request: web.Request, answer: Answer) -> web.StreamResponse:
+def report(request: web.Request, answer: Answer, content_type: str = JSON) -> web.StreamResponse:
     """Return an answer with its `ETag`, or 304 to whoever has it already."""
     headers = request.headers
     if _is_plain(request):
         ready = answer.ready
-        return ready if isinstance(ready, Ready) else _First(answer)
+        return ready if isinstance(ready, Ready) else _First(answer, content_type)
     if "If-None-Match" in headers and _has(request, answer.etag):
         return web.Response(status=304, headers=_headers(answer))
-    return web.Response(body=answer.body, headers=_headers(answer) | {"Content-Type": JSON})
+    return web.Response(body=answer.body, headers=_headers(answer) | {"Content-Type": content_type})
 
 
 class Ready(web.StreamResponse):
@@ -59,8 +59,9 @@ class Ready(web.StreamResponse):
 class _First(web.Response):
     """The first answer to a plain request, whose head is kept for the others."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(body=answer.body, headers=_headers(answer) | {"Content-Type": JSON})
+    def __init__(self, answer: Answer, content_type: str) -> None:
+        headers = _headers(answer) | {"Content-Type": content_type}
+        super().__init__(body=answer.body, headers=headers)
         self._answer = answer
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:

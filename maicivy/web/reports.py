@@ -11,6 +11,7 @@ from maicivy.errors import InvalidRequest
 from maicivy.ingest.event import stored_url
 from maicivy.reports import heatmap, timeline
 from maicivy.reports.answers import answer_of, named
+from maicivy.reports.heatmap import Widths
 from maicivy.web import insights, params
 from maicivy.web.keys import ANSWERS, KEYRING, PARAMETERS, SOURCE
 from maicivy.web.ready import JSON, report
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # Rows of single visitors are kept nowhere: they can have them removed.
 NEVER_KEPT = "no-store"
+MAX_WIDTH = 100_000
 
 
 def unkept(answer: Answer) -> web.Response:
@@ -41,7 +43,7 @@ async def get_stats(request: web.Request) -> web.StreamResponse:
 
 async def get_themes(request: web.Request) -> web.StreamResponse:
     """Answer `GET /themes`: of all time, or of a span of time when one is named."""
-    if any(name in request.query for name in ("period", "from", "to")):
+    if request.query.keys() & insights.SPAN_PARAMETERS:
         return await insights.get_themes(request)
     limit = params.integer(request, "limit", 5, 1, 20)
     return report(request, await request.app[ANSWERS].themes(limit))
@@ -84,7 +86,13 @@ async def get_heatmap(request: web.Request) -> web.StreamResponse:
     hours = params.integer(request, "hours", 24, 1, 168)
     page_url = stored_url(asked, request.app[PARAMETERS])
     exact, path = (page_url, None) if "?" in asked or "#" in asked else (None, page_url or None)
-    points = await heatmap.points(request.app[SOURCE], exact, path, hours)
+    widths = Widths(_width(request, "min_width"), _width(request, "max_width"))
+    points = await heatmap.points(request.app[SOURCE], exact, path, hours, widths)
     meta = json.dumps({"page_url": page_url, "hours": hours, "count": points.count})
     body = f'{{"success": true, "data": {points.json}, "meta": {meta}}}'
     return report(request, named(None, body.encode()))
+
+
+def _width(request: web.Request, name: str) -> int | None:
+    given = params.integer(request, name, -1, 0, MAX_WIDTH)
+    return None if given < 0 else given

@@ -28,6 +28,7 @@ PAGE_URL: Json = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH
 LIMIT: Json = {"type": "integer", "default": 50, "minimum": 1, "maximum": 100}
 OFFSET: Json = {"type": "integer", "default": 0, "minimum": 0, "maximum": 100_000}
 HOURS: Json = {"type": "integer", "default": 24, "minimum": 1, "maximum": 168}
+WIDTH: Json = {"type": "integer", "minimum": 0, "maximum": 100_000}
 THEMES_LIMIT: Json = {"type": "integer", "default": 5, "minimum": 1, "maximum": 20}
 
 _UUID: Json = {"type": "string", "format": "uuid"}
@@ -55,7 +56,7 @@ def list_of(items: Json, **limits: int) -> Json:
 
 
 def answer(data: Json, meta: Json | None = None) -> Json:
-    """Return the schema of a successful answer."""
+    """Return the schema of a successful answer; only with `meta` it says something about it."""
     properties: Json = {"success": {"const": True}, "data": data}
     if meta is not None:
         properties["meta"] = meta
@@ -91,9 +92,10 @@ STATS = object_of(
     unique_visitors=COUNT,
     conversion_rate=_RATE,
 )
+_THEME = object_of(theme={"type": "string", "pattern": f"^(?:{THEME}|\\(other\\))$"}, views=COUNT)
+_OF_A_SPAN: Json = {"visitors": COUNT, "previous": {"type": "object"}}
 THEMES = list_of(
-    object_of(theme={"type": "string", "pattern": f"^{THEME}$"}, views=COUNT),
-    maxItems=THEMES_LIMIT["maximum"],
+    _THEME | {"properties": _THEME["properties"] | _OF_A_SPAN}, maxItems=THEMES_LIMIT["maximum"]
 )
 LETTERS = object_of(
     period=PERIOD,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from maicivy.reports.answers import answer_of
+from maicivy.reports.answers import answer_of, named
 from maicivy.web import params
 from maicivy.web.ready import report
 
@@ -27,7 +27,7 @@ def wants_csv(request: web.Request) -> bool:
     return request.headers.get("Accept", "").partition(";")[0].strip().lower() == "text/csv"
 
 
-async def table(
+def table(
     request: web.Request,
     rows: list[dict[str, Any]],
     meta: dict[str, Any],
@@ -41,12 +41,8 @@ async def table(
     """
     if not wants_csv(request):
         return report(request, answer_of(rows[0] if single else rows, meta))
-    return await stream(request, columns, once(rows))
-
-
-async def once(rows: list[dict[str, Any]]) -> AsyncIterator[list[dict[str, Any]]]:
-    """Yield `rows` as the only chunk."""
-    yield rows
+    body = _lines([dict(zip(columns, columns, strict=True)), *rows], columns)
+    return report(request, named(rows, body), CSV)
 
 
 async def stream(

@@ -770,6 +770,12 @@ DELETE FROM visit_blocks WHERE id = block;
 END
 $$;
 
+-- How wide the viewport was in which something happened, where it was told: pages look different in
+-- a narrow one.
+ALTER TABLE event_places ADD COLUMN width integer;
+DROP INDEX idx_event_places_place;
+CREATE INDEX idx_event_places_place ON event_places (x, y, created_at) INCLUDE (path, rest, width);
+
 -- What was stored before there were visits is brought into them hour by hour.
 INSERT INTO unfolded_events (first_at, last_at, events)
 SELECT min(created_at), max(created_at), count(*)

@@ -92,11 +92,12 @@ counted AS MATERIALIZED (
     JOIN stored USING (created_at, id)
 ),
 placed AS (
-    INSERT INTO event_places (created_at, visitor_id, x, y, path, rest)
-    SELECT created_at, visitor_id, x, y, path, substr(page_url, length(path) + 1)
+    INSERT INTO event_places (created_at, visitor_id, x, y, path, rest, width)
+    SELECT created_at, visitor_id, x, y, path, substr(page_url, length(path) + 1), width
     FROM (
         SELECT created_at, visitor_id, page_url,
                event_coordinate(event_data -> 'x') AS x, event_coordinate(event_data -> 'y') AS y,
+               event_coordinate(event_data -> 'width') AS width,
                split_part(split_part(page_url, '#', 1), '?', 1) AS path
         FROM counted
     ) AS places

@@ -7,6 +7,7 @@ repair most of it. `CANARY` stands where the input could be quoted.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import time
@@ -709,6 +710,7 @@ def allowed_methods() -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for route in routes(Config(site_dir=Path())):
         path = str(route.path).replace("{path:.+}", "docs.js")  # type: ignore[attr-defined]
+        path = re.sub(r"\{\w+\}", "events", path)
         methods = found.setdefault(path, set())
         methods.add(route.method)  # type: ignore[attr-defined]
         if route.method == "GET" and path != WS.decode():  # type: ignore[attr-defined]

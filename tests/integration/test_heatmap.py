@@ -18,6 +18,7 @@ from maicivy.reports import heatmap
 from maicivy.reports.source import Source
 from maicivy.storage.migrations import load_migrations
 from maicivy.storage.stores import open_stores
+from tests.conftest import API, get_data, send_event
 from tests.integration.test_me import forget, post
 from tests.integration.test_writer import UTC, visitor
 
@@ -137,7 +138,8 @@ async def test_the_migration_finds_the_places_of_earlier_events(
 ) -> None:
     await store(stores, 1000)
     places = """
-        SELECT * FROM event_places WHERE created_at > now() - interval '7 days'
+        SELECT created_at, visitor_id, x, y, path, rest FROM event_places
+        WHERE created_at > now() - interval '7 days'
         ORDER BY created_at, visitor_id, x, y, path, rest"""
     written = await database.fetch(places)
     assert len(written) > 100
@@ -176,3 +178,20 @@ async def test_the_places_of_whoever_is_forgotten_go(client: Client, database: D
     await forget(client, mine)
     places = await database.fetch("SELECT x FROM event_places")
     assert [place["x"] for place in places] == [3]
+
+
+async def test_viewports_of_a_width(client: Client) -> None:
+    for x, width in ((1, 390), (2, 900), (3, 1440), (4, None)):
+        data = {"x": x, "y": 0} | ({"width": width} if width else {})
+        await send_event(client, "click", page_url="/cv", event_data=data)
+    for query, expected in (
+        ("", {1, 2, 3, 4}),
+        ("max_width=575", {1}),
+        ("min_width=576&max_width=1439", {2}),
+        ("page_url=/cv&min_width=900", {2, 3}),
+    ):
+        points = await get_data(client, f"heatmap?{query}")
+        assert {point["x"] for point in points} == expected, query
+    response = await client.get(f"{API}/heatmap?min_width=wide")
+    assert response.status == 400
+    assert "min_width" in (await response.json())["error"]
