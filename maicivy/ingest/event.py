@@ -98,8 +98,8 @@ def check_fields(
 ) -> Fields:
     """Return the fields of a `POST /event` body; raises `InvalidRequest` naming the wrong one.
 
-    `parameters` are those that a page URL keeps; `own_hosts` are the hosts whose absolute page URLs
-    are stored as paths; `referer` is the header that stands in for an absent `referrer`.
+    `parameters` are those that a page URL keeps; `own_hosts` are the hosts whose absolute URLs are
+    stored as paths; `referer` is the header that stands in for an absent `referrer`.
     """
     event_type = _event_type(body)
     data = _data(body)
@@ -110,7 +110,7 @@ def check_fields(
         event_type,
         clean,
         _stored_page(url, parameters, own_hosts) if url else None,
-        _stored_referrer(referrer) if referrer else referer_of(referer),
+        _stored_referrer(referrer, own_hosts) if referrer else referer_of(referer, own_hosts),
         _duration(body),
         _letter_type(data or {}) if event_type == "letter_generate" else None,
         _event_id(body),
@@ -118,7 +118,12 @@ def check_fields(
     )
 
 
-def page_view(path_and_query: str, parameters: QueryParameters, referer: str | None) -> Fields:
+def page_view(
+    path_and_query: str,
+    parameters: QueryParameters,
+    own_hosts: frozenset[str] = frozenset(),
+    referer: str | None = None,
+) -> Fields:
     """Return the fields of an automatic page view of `path_and_query`."""
     url = stored_url(path_and_query, parameters)
     data: dict[str, Any] = {"path": path_of(url)}
@@ -129,7 +134,7 @@ def page_view(path_and_query: str, parameters: QueryParameters, referer: str | N
         "page_view",
         redact_data(data),
         url,
-        referer_of(referer),
+        referer_of(referer, own_hosts),
         theme=viewed_theme("page_view", None, path_and_query),
     )
 
@@ -191,13 +196,13 @@ def path_of(url: str) -> str:
         return url.partition("?")[0]
 
 
-def referer_of(header: str | None) -> str | None:
+def referer_of(header: str | None, own_hosts: frozenset[str] = frozenset()) -> str | None:
     """Return a `Referer` header as it is stored; one that is no URL is as good as none."""
     if not header or len(header) > MAX_URL_LENGTH or not _URL.fullmatch(header):
         return None
     if _UNDECODED.search(header):
         return None
-    return _stored_referrer(header)
+    return _stored_referrer(header, own_hosts)
 
 
 def _invalid(field: str, rule: str) -> InvalidRequest:
@@ -260,8 +265,8 @@ def _stored_page(url: str, parameters: QueryParameters, own_hosts: frozenset[str
 
 
 @lru_cache(maxsize=2048)
-def _stored_referrer(url: str) -> str:
-    return redact_url(without_query(url))[:MAX_URL_LENGTH]
+def _stored_referrer(url: str, own_hosts: frozenset[str]) -> str:
+    return _own_path(redact_url(without_query(url))[:MAX_URL_LENGTH], own_hosts)
 
 
 def _own_path(url: str, own_hosts: frozenset[str]) -> str:

@@ -111,7 +111,7 @@ class Intake:
         self._limiter = limiter
         self._identifier = identifier
         self._hosts = frozenset(urlsplit(origin).netloc for origin in config.allowed_origins)
-        self._own_hosts = lru_cache(maxsize=256)(self._with_host)
+        self.own_hosts = lru_cache(maxsize=256)(self._with_host)
         self._moment: Moment | None = None
         self._bodies: set[asyncio.Timeout] = set()
 
@@ -185,7 +185,7 @@ class Intake:
         """Return what a request's head says; raises `Forbidden`."""
         client = client_of(request, self._proxies)
         check_origin(request, self._allowed_origins)
-        return Head(client, self._own_hosts(request.host), request.headers.get("Referer"))
+        return Head(client, self.own_hosts(request.host), request.headers.get("Referer"))
 
     def now(self) -> Moment:
         """Return the current millisecond, which many events have in common."""

@@ -25,6 +25,7 @@ from maicivy.web.keys import (
     CONFIG,
     EXTRA_HEADERS,
     IDENTIFIER,
+    INTAKE,
     LEDGER,
     METRICS,
     PARAMETERS,
@@ -229,7 +230,8 @@ def _page_view(request: web.Request) -> tuple[Event, Identity] | DropReason:
     if address_key is None:
         return DropReason.UNAVAILABLE
     identity = app[IDENTIFIER].identify(client, address_key, moment)
-    view = page_view(request.path_qs, app[PARAMETERS], request.headers.get("Referer"))
+    own_hosts = app[INTAKE].own_hosts(request.host)
+    view = page_view(request.path_qs, app[PARAMETERS], own_hosts, request.headers.get("Referer"))
     return make_event(view, identity.visitor, moment), identity
 
 

@@ -64,7 +64,7 @@ def test_the_theme_an_event_is_a_view_of(
 
 
 def test_an_automatic_page_view() -> None:
-    view = page_view("/cv?theme=backend&token=s3cret", KEPT, "https://a.example/")
+    view = page_view("/cv?theme=backend&token=s3cret", KEPT, referer="https://a.example/")
     assert view == Fields(
         "page_view",
         {"path": "/cv", "theme": "backend"},
@@ -72,15 +72,13 @@ def test_an_automatic_page_view() -> None:
         "https://a.example/",
         theme="backend",
     )
-    assert page_view("/letters", KEPT, None) == Fields(
-        "page_view", {"path": "/letters"}, "/letters"
-    )
-    assert len(page_view("/" + "x" * 2000, KEPT, None).page_url or "") == 500
+    assert page_view("/letters", KEPT) == Fields("page_view", {"path": "/letters"}, "/letters")
+    assert len(page_view("/" + "x" * 2000, KEPT).page_url or "") == 500
 
 
 def test_a_theme_that_is_not_kept_is_ranked_all_the_same() -> None:
     """Which theme was looked at is a total; that it does not stay in the URL changes no total."""
-    view = page_view("/cv?theme=backend&lang=fr", QueryParameters.of(["lang"]), None)
+    view = page_view("/cv?theme=backend&lang=fr", QueryParameters.of(["lang"]))
     assert view == Fields("page_view", {"path": "/cv"}, "/cv?lang=fr", theme="backend")
     body = {"event_type": "page_view", "page_url": "/cv?theme=backend"}
     sent = check_fields(body, QueryParameters.of([]))
@@ -140,3 +138,14 @@ def test_paths() -> None:
     assert path_of("/cv?x#y") == "/cv"
     assert path_of("https://a.example/cv#y") == "/cv"
     assert path_of("http://[broken/cv?x") == "http://[broken/cv"
+
+
+def test_a_referrer_of_this_site_is_a_path() -> None:
+    own = frozenset({"cv.example"})
+    view = page_view("/cv", KEPT, own, "https://cv.example/letters?x=1")
+    assert view.referrer == "/letters"
+    body = {"event_type": "click", "referrer": "https://CV.example"}
+    assert check_fields(body, KEPT, own).referrer == "/"
+    assert check_fields({"event_type": "click"}, KEPT, own, "https://a.example/b").referrer == (
+        "https://a.example/b"
+    )

@@ -238,9 +238,9 @@ def test_time_grows_with_length_only(redact: Callable[[str], str], piece: str) -
         text = (piece * length)[:length]
         best = 10.0
         for _ in range(4):
-            start = time.perf_counter()
+            start = time.thread_time()
             redact(text)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
         return best
 
     # Eight times the text: eight times the time if linear, sixty-four times if quadratic.

@@ -245,7 +245,7 @@ def test_folders_of_killed_programs_are_swept_up_and_those_in_use_are_not(
 
 @pytest.mark.parametrize(
     ("count", "connections", "pool", "all_connections"),
-    [(1, 20_000, 8, 63), (2, 10_000, 4, 68), (16, 1250, 4, 194), (64, 312, 4, 626)],
+    [(1, 20_000, 8, 64), (2, 10_000, 4, 70), (16, 1250, 4, 210), (64, 312, 4, 690)],
 )
 def test_what_is_meant_for_the_program_is_divided(
     count: int, connections: int, pool: int, all_connections: int, monkeypatch: pytest.MonkeyPatch
