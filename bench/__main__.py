@@ -5,7 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from bench import cleanup, copy, fanout, feed, footprint, ingest, limits, reads, reports, results
+from bench import (
+    cleanup,
+    copy,
+    fanout,
+    feed,
+    footprint,
+    ingest,
+    insights,
+    limits,
+    reads,
+    reports,
+    results,
+)
 from bench.scenario import Scenario
 
 # In the order in which they are run and shown.
@@ -18,6 +30,11 @@ SCENARIOS: tuple[Scenario, ...] = (
         "reports",
         "Reports over ten million events of 90 days, while 500 a second come in",
         reports.measure,
+    ),
+    Scenario(
+        "insights",
+        "What a dashboard asks, over a million events of 30 days",
+        insights.measure,
     ),
     Scenario("redis", "Redis' copy of a million visitors in 90 days", copy.measure),
     Scenario("reads", "Answers to 50 connections, beside a bare handler", reads.measure),

@@ -117,6 +117,7 @@ async def fill(database_url: str, size: Size, now: dt.datetime) -> int:
     async with _connected(database_url) as connection:
         await connection.execute(QUERIES["fill_visitors"])
         await connection.execute(QUERIES["fill_places"], now)
+        await connection.execute(QUERIES["note_events"])
         for name in ROLLUPS:
             await connection.execute(QUERIES[name])
         await connection.execute("ANALYZE")

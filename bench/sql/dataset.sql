@@ -170,3 +170,9 @@ FROM (
     WHERE event_data ? 'x' AND created_at >= $1::timestamptz - interval '8 days'
 ) AS clicks
 ORDER BY created_at;
+
+-- name: note_events
+-- That visits and rollups are to be made of all of them.
+INSERT INTO unfolded_events (first_at, last_at, events)
+SELECT min(created_at), max(created_at), count(*)
+FROM analytics_events GROUP BY date_trunc('hour', created_at) ORDER BY 1;

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Days that stay as they were written: as far back as a heatmap looks.
-PLAIN = dt.timedelta(days=7)
+# Days that stay as they were written: what is asked of single events is mostly asked of the latest.
+PLAIN = dt.timedelta(days=3)
 BLOCK_EVENTS = 4_000
 BLOCK_DATA_BYTES = 4 * 1024 * 1024
 
@@ -42,14 +42,14 @@ async def alone(postgres: Postgres) -> AsyncIterator[Connection]:
 
 
 class Packing:
-    """Packs what is older than a week; removes what is expired."""
+    """Packs what is older than three days; removes what is expired."""
 
     def __init__(self, postgres: Postgres, partitions: Partitions) -> None:
         self._postgres = postgres
         self._partitions = partitions
 
     async def pack(self, now: dt.datetime) -> AsyncIterator[tuple[dt.date, int]]:
-        """Pack the days that ended a week before `now`; yield each and its number of events.
+        """Pack the days that ended three days before `now`; yield each and its number of events.
 
         Each block is one transaction: whoever is killed meanwhile leaves every event in one place.
         Raises `StorageUnavailable`; the next call goes on from there.

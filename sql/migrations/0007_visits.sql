@@ -43,13 +43,14 @@ CREATE TABLE visits (
 CREATE INDEX idx_visits_visitor_id ON visits (visitor_id, last_at);
 CREATE INDEX idx_visits_day ON visits (day);
 
--- The last local day on which a visitor had each value of each dimension, by the value's hash: what
--- tells who is counted for the first time in a span of days. Kept for as long as a visitor's cookie.
+-- The last local day on which a visitor had each value of each dimension, by the value's hash and in
+-- days since 2000: what tells who is counted for the first time in a span of days. Kept for as long as
+-- a visitor's cookie.
 CREATE TABLE visitor_marks (
     visitor_id uuid PRIMARY KEY,
     last_day   date NOT NULL,
-    keys       bigint[] NOT NULL,
-    days       date[] NOT NULL
+    keys       integer[] NOT NULL,
+    days       smallint[] NOT NULL
 ) WITH (fillfactor = 80);
 
 -- Rollups of a local day by the value of a dimension. `visitors[k]` is how many visitors of the day had
@@ -408,7 +409,7 @@ named AS MATERIALIZED (
     ) AS k ON true
 ),
 old_marks AS MATERIALIZED (
-    SELECT m.visitor_id, u.key, u.day
+    SELECT m.visitor_id, u.key, date '2000-01-01' + u.day AS day
     FROM who
     CROSS JOIN LATERAL (
         SELECT * FROM visitor_marks WHERE visitor_id = who.visitor_id LIMIT 1
@@ -422,14 +423,14 @@ marked AS MATERIALIZED (
         SELECT DISTINCT d.visitor_id, d.day, d.dimension, m.name, k.key
         FROM deltas AS d
         JOIN named AS m USING (day, dimension, value)
-        CROSS JOIN LATERAL (SELECT hashtextextended(d.dimension || ':' || m.name, 0) AS key) AS k
+        CROSS JOIN LATERAL (SELECT hashtext(d.dimension || ':' || m.name) AS key) AS k
         WHERE d.is_visitor
     ) AS p
     LEFT JOIN old_marks AS old USING (visitor_id, key)
 ),
 remembered AS (
     INSERT INTO visitor_marks AS v (visitor_id, last_day, keys, days)
-    SELECT visitor_id, max(day), array_agg(key), array_agg(day)
+    SELECT visitor_id, max(day), array_agg(key), array_agg((day - date '2000-01-01')::smallint)
     FROM (
         SELECT visitor_id, key, max(day) AS day,
                row_number() OVER (PARTITION BY visitor_id ORDER BY max(day) DESC) AS place,

@@ -171,10 +171,10 @@ async def test_every_row_is_read_back_as_it_was(
     assert (compact > 0) is exact
 
 
-async def test_only_days_that_ended_a_week_ago_are_packed(bench: Bench) -> None:
-    for days in (0, 6, 7, 8, 30):
+async def test_only_days_that_ended_three_days_ago_are_packed(bench: Bench) -> None:
+    for days in (0, 2, 3, 4, 30):
         await bench.store(NOW - dt.timedelta(days=days))
-    assert list(await bench.pack()) == [(NOW - dt.timedelta(days=d)).date() for d in (30, 8)]
+    assert list(await bench.pack()) == [(NOW - dt.timedelta(days=d)).date() for d in (30, 4)]
     assert await bench.database.fetchval("SELECT count(*) FROM analytics_events") == 3
     assert await bench.pack() == {}
 
