@@ -1,6 +1,6 @@
 """What a dashboard asks, over a million events of 30 days: one by one, filtered, by eight at once.
 
-BENCH_EVENTS, BENCH_DAYS and BENCH_VISITORS make it smaller or larger. TMPDIR says where the data are.
+BENCH_EVENTS, BENCH_DAYS and BENCH_VISITORS change its size. TMPDIR says where the data are.
 """
 
 from __future__ import annotations
