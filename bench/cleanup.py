@@ -2,7 +2,8 @@
 
 Each round packs nine days of 111,111 events and then removes them all, once with nobody about and
 once while a reader keeps a transaction open. Single events are stored one after the other all the
-time; the same inserts with no cleanup under way are the baseline.
+time; the same inserts with no cleanup under way are the baseline. Removing is over after a dozen of
+them, so their p99 is that of the whole cleanup.
 """
 
 from __future__ import annotations
@@ -165,12 +166,18 @@ async def one_round(night: Night, seen: Seen) -> None:
         await night.move(NOW + ONE_DAY * RETENTION_DAYS)
         cutoff = night.clock() - ONE_DAY * RETENTION_DAYS
         async with night.reader() if reader else contextlib.nullcontext():
-            beside, seconds = await night.inserts_beside(night.packing.remove_before(cutoff))
-        seen.add(f"removing a million events{reader}", seconds)
-        seen.add(f"an insert meanwhile{reader}, p99", beside)
-        _, seconds = await night.inserts_beside(night.cleanup.run_once())
+            beside, seconds = await night.inserts_beside(clean(night, cutoff, seen, reader))
+        seen.add(f"an insert during the whole cleanup{reader}, p99", beside)
         if not reader:
-            seen.add("the rest of the cleanup, 30,000 visitors", seconds)
+            seen.add("the whole cleanup, 30,000 visitors too", seconds)
+
+
+async def clean(night: Night, cutoff: dt.datetime, seen: Seen, reader: str) -> None:
+    """Remove the expired events, which is noted, and do the rest of the cleanup."""
+    began = time.perf_counter()
+    await night.packing.remove_before(cutoff)
+    seen.add(f"removing a million events{reader}", time.perf_counter() - began)
+    await night.cleanup.run_once()
 
 
 SIZE = "SELECT pg_total_relation_size('packed_events')::float8 / sum(events) FROM packed_events"
@@ -189,10 +196,10 @@ async def measure(rounds: int) -> list[Figure]:
     late = " beside an open transaction"
     return [
         seen.figure("removing a million events", "s", "under 0.5 s"),
-        seen.figure("an insert meanwhile, p99", "ms", "under 2", quiet),
         seen.figure(f"removing a million events{late}", "s", "under 0.5 s"),
-        seen.figure(f"an insert meanwhile{late}, p99", "ms", "under 2", quiet),
-        seen.figure("the rest of the cleanup, 30,000 visitors", "s"),
+        seen.figure("an insert during the whole cleanup, p99", "ms", "under 2", quiet),
+        seen.figure(f"an insert during the whole cleanup{late}, p99", "ms", "under 2", quiet),
+        seen.figure("the whole cleanup, 30,000 visitors too", "s"),
         seen.figure("packing a day of 111,111 events", "s", "under 2 s"),
         seen.figure("an insert while days are packed, p99", "ms", "under 2", quiet),
         seen.figure("a packed event", "bytes", "at most 25"),
