@@ -153,6 +153,20 @@ SABOTAGES = (
         "LOCK_TIMEOUT_MILLISECONDS = 60_000",
         ("tests/integration/test_cleanup.py",),
     ),
+    Sabotage(
+        "fold no events before a report",
+        "maicivy/storage/visits.py",
+        'if not await self._postgres.fetch_value("has_unfolded"):',
+        "if True:",
+        ("tests/integration/test_visits.py", "-k", "just_stored"),
+    ),
+    Sabotage(
+        "count a visitor anew on each day of a span",
+        "sql/queries/breakdown.sql",
+        "sum(visitors[least(day - $2::date + 1, 32)]) AS visitors",
+        "sum(visitors[1]) AS visitors",
+        ("tests/integration/test_visits.py", "-k", "report_says"),
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from maicivy.reports.breakdown import THEMES, Question, breakdown
 from maicivy.reports.span import Cut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from maicivy.reports.source import Source
     from maicivy.reports.span import Span
@@ -47,26 +47,26 @@ COLUMNS = {
 }
 
 
-async def visitors(source: Source, span: Span) -> AsyncIterator[Rows]:
+async def visitors(source: Source, span: Span) -> AsyncGenerator[Rows]:
     """Yield the numbers of every day of the span."""
     await source.visits.catch_up()
     rows = await source.postgres.fetch("select_days_for_export", span.first, span.last)
     yield [{"date": row["day"].isoformat(), **_without_day(row)} for row in rows]
 
 
-async def letters(source: Source, span: Span) -> AsyncIterator[Rows]:
+async def letters(source: Source, span: Span) -> AsyncGenerator[Rows]:
     """Yield the letters of every day of the span by kind."""
     rows = await source.postgres.fetch("select_letters", span.first, span.last)
     yield [{"date": row["day"].isoformat(), **_without_day(row)} for row in rows]
 
 
-async def themes(source: Source, span: Span, least_visitors: int) -> AsyncIterator[Rows]:
+async def themes(source: Source, span: Span, least_visitors: int) -> AsyncGenerator[Rows]:
     """Yield the themes that were viewed in the span."""
     cut = Cut(MOST_THEMES, least_visitors=least_visitors)
     yield (await breakdown(source, Question(THEMES, span), cut)).rows
 
 
-async def events(source: Source, span: Span, public_id: PublicId) -> AsyncIterator[Rows]:
+async def events(source: Source, span: Span, public_id: PublicId) -> AsyncGenerator[Rows]:
     """Yield the events of the span, oldest first, a thousand at a time.
 
     An hour is one transaction, so that whoever reads slowly holds none for long.

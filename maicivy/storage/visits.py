@@ -39,7 +39,7 @@ ROLLUPS_KEPT = dt.timedelta(days=400)
 
 
 class Visits:
-    """Keeps visits and rollups up to date; every method raises `StorageUnavailable`."""
+    """Keeps visits and rollups up to date; PostgreSQL being away is `StorageUnavailable`."""
 
     def __init__(self, postgres: Postgres, zone: ZoneInfo) -> None:
         self._postgres = postgres
@@ -59,10 +59,10 @@ class Visits:
     async def catch_up(self) -> None:
         """Return when every event that was stored before this call is in visits and rollups.
 
-        After 1.5 s it returns as well: then there was more than that to do. Those who wait at the
-        same time wait for the same.
+        After 1.5 s it returns as well: then there was more than that to do, or others are at it.
+        Those who wait at the same time wait for the same.
         """
-        if not await self._postgres.fetch_value("count_unfolded"):
+        if not await self._postgres.fetch_value("has_unfolded"):
             return
         if self._next is None:
             self._next = asyncio.create_task(self._in_turn(), name="fold")
@@ -132,7 +132,10 @@ class Visits:
         """Fold everything when nobody else here does; from then on it is done anew for others."""
         async with self._turn:
             self._next = None
-            await self.fold_all()
+            try:
+                await self.fold_all()
+            except StorageUnavailable as error:
+                log.info("events wait to be folded", extra=fields(error=str(error)))
 
     async def _fold(self) -> int:
         async with self._alone() as connection:

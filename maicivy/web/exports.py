@@ -16,7 +16,7 @@ from maicivy.web.keys import CONFIG, EXPORTS, KEYRING, SOURCE
 from maicivy.web.tables import stream, wants_csv
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from maicivy.reports.span import Span
 
@@ -48,7 +48,7 @@ def _one_of_few(request: web.Request) -> Iterator[None]:
         places.give_back()
 
 
-def _chunks(request: web.Request, what: str, span: Span) -> AsyncIterator[list[dict[str, Any]]]:
+def _chunks(request: web.Request, what: str, span: Span) -> AsyncGenerator[list[dict[str, Any]]]:
     app = request.app
     if what == "events":
         return exports.events(app[SOURCE], span, app[KEYRING].public_id)
@@ -58,7 +58,7 @@ def _chunks(request: web.Request, what: str, span: Span) -> AsyncIterator[list[d
 
 
 async def _send_json(
-    request: web.Request, chunks: AsyncIterator[list[dict[str, Any]]], filename: str
+    request: web.Request, chunks: AsyncGenerator[list[dict[str, Any]]], filename: str
 ) -> web.StreamResponse:
     headers = {
         "Content-Type": "application/json; charset=utf-8",
@@ -66,15 +66,18 @@ async def _send_json(
         "Cache-Control": "no-cache",
     }
     response = web.StreamResponse(headers=headers)
-    first: list[dict[str, Any]] = await anext(chunks, [])
-    await response.prepare(request)
-    lines = [json.dumps(row) for row in first]
-    await response.write(('{"success": true, "data": [' + ", ".join(lines)).encode())
-    is_empty = not first
-    async for rows in chunks:
-        text = ", ".join(json.dumps(row) for row in rows)
-        await response.write((text if is_empty else f", {text}").encode())
-        is_empty = False
+    async with contextlib.aclosing(chunks):
+        first: list[dict[str, Any]] = await anext(chunks, [])
+        await response.prepare(request)
+        await response.write(b'{"success": true, "data": [' + _joined(first))
+        is_empty = not first
+        async for rows in chunks:
+            await response.write(_joined(rows) if is_empty else b", " + _joined(rows))
+            is_empty = False
     await response.write(b"]}")
     await response.write_eof()
     return response
+
+
+def _joined(rows: list[dict[str, Any]]) -> bytes:
+    return ", ".join(map(json.dumps, rows)).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from maicivy.web import params
 from maicivy.web.ready import report
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
 CSV = "text/csv; charset=utf-8"
 FORMATS = ("json", "csv")
@@ -48,18 +49,19 @@ def table(
 async def stream(
     request: web.Request,
     columns: Sequence[str],
-    chunks: AsyncIterator[list[dict[str, Any]]],
+    chunks: AsyncGenerator[list[dict[str, Any]]],
     filename: str | None = None,
 ) -> web.StreamResponse:
     """Send CSV (RFC 4180) chunk by chunk; memory is bounded by one chunk."""
     response = web.StreamResponse(headers={"Content-Type": CSV, "Cache-Control": "no-cache"})
     if filename is not None:
         response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    first: list[dict[str, Any]] = await anext(chunks, [])
-    await response.prepare(request)
-    await response.write(_lines([dict(zip(columns, columns, strict=True)), *first], columns))
-    async for rows in chunks:
-        await response.write(_lines(rows, columns))
+    async with contextlib.aclosing(chunks):
+        first: list[dict[str, Any]] = await anext(chunks, [])
+        await response.prepare(request)
+        await response.write(_lines([dict(zip(columns, columns, strict=True)), *first], columns))
+        async for rows in chunks:
+            await response.write(_lines(rows, columns))
     await response.write_eof()
     return response
 

@@ -287,7 +287,8 @@ lists AS (
         SELECT *, row_number() OVER (PARTITION BY visitor_id, n) AS place
         FROM (
             SELECT visitor_id, n, type, path, theme, sum(count)::integer AS count,
-                   sum(seconds)::integer AS seconds
+                   -- who lies about them may not keep everybody's events from being folded
+                   least(sum(seconds), 1000000000)::integer AS seconds
             FROM (
                 SELECT visitor_id, n, type, path, theme, 1 AS count, seconds FROM numbered
                 UNION ALL

@@ -3,9 +3,9 @@
 -- transaction.
 SELECT pg_advisory_xact_lock(hashtext('maicivy.visits'));
 
--- name: count_unfolded
--- How many events are not in the visits and rollups yet.
-SELECT coalesce(sum(events), 0)::bigint FROM unfolded_events;
+-- name: has_unfolded
+-- Are there events that are not in the visits and rollups yet?
+SELECT EXISTS (SELECT FROM unfolded_events);
 
 -- name: fold_events
 -- Bring about $2 of them in, by the local days of the zone $1; answers how many.

@@ -379,6 +379,30 @@ async def test_a_report_knows_what_was_just_stored(client: Client) -> None:
         assert (found["page_views"], found["visitors"], found["visits"]) == (n, 1, 1)
 
 
+async def test_who_lies_about_attention_stops_nobody(client: Client) -> None:
+    lie = {"event_type": "page_leave", "page_url": "/", "session_duration": 2**31 - 1}
+    for _ in range(60):
+        response = await client.post(f"{API}/events", json={"events": [lie] * 500})
+        assert response.status in (200, 201)
+    await send_event(client, "page_view", page_url="/")
+    found = await get_data(client, "sessions/summary?period=day")
+    assert (found["events"], found["page_views"]) == (30_001, 1)
+
+
+async def test_reports_are_made_while_another_process_folds(
+    client: Client, database: Database
+) -> None:
+    await send_event(client, "page_view", page_url="/")
+    await get_data(client, "sessions/summary?period=day")
+    await send_event(client, "page_view", page_url="/")
+    async with database.transaction():
+        await database.execute("SELECT pg_advisory_xact_lock(hashtext('maicivy.visits'))")
+        found = await get_data(client, "sessions/summary?period=day")
+        assert found["page_views"] == 1, "after a moment, with what is known"
+    found = await get_data(client, "sessions/summary?period=day")
+    assert found["page_views"] == 2
+
+
 async def test_old_visits_go_with_their_events(site: Site, database: Database) -> None:
     visits = stores_of(site.client).visits
     await visits.catch_up()
