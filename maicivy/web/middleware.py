@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from maicivy.errors import ApiError, InvalidRequest, StorageUnavailable, Unavail
 from maicivy.ingest.client import ClientKind
 from maicivy.ingest.event import make_event, page_view
 from maicivy.ingest.ledger import DropReason
+from maicivy.ingest.pages import UNTRACKED
 from maicivy.logs import fields
 from maicivy.periods import Moment
 from maicivy.web.answers import error_response, put_standard_headers
@@ -43,8 +43,6 @@ log = logging.getLogger(__name__)
 
 ANALYTICS = "/api/v1/analytics"
 PREFLIGHT_SECONDS = 7200
-# Pages at and under these addresses are the program's own and no visitor's.
-UNTRACKED = re.compile(r"/(?:api|ws|static)/|/(?:metrics|health|dashboard)(?:/|$)")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _EXPOSED = (

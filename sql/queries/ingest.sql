@@ -67,7 +67,9 @@ seen AS (
         device = excluded.device,
         language = excluded.language,
         visit_count = v.visit_count
-            + (excluded.first_visit > v.last_visit + interval '30 minutes')::integer,
+            + (excluded.first_visit > v.last_visit + interval '30 minutes'
+                OR excluded.last_visit < v.first_visit - interval '30 minutes')::integer,
+        first_visit = least(v.first_visit, excluded.first_visit),
         last_visit = greatest(v.last_visit, excluded.last_visit)
     RETURNING (xmax = 0) AS is_new
 ),
