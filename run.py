@@ -24,6 +24,8 @@ from maicivy.app import create_app
 from maicivy.background.cleanup import Cleanup
 from maicivy.config import SETTINGS, Config, unknown_variables
 from maicivy.errors import OperatorError, StorageUnavailable
+from maicivy.history import commands
+from maicivy.history.live import Crowd, served
 from maicivy.logs import fields
 from maicivy.metrics import Metrics
 from maicivy.periods import utc_now
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = getattr(options, "place", ())
         for name in () if place else unknown_variables(os.environ):
             log.warning("not a setting of maicivy", extra=fields(variable=name))
-        return int(options.run(config, *place))
+        with_options = (options,) if options.run in {demo, import_} else ()
+        return int(options.run(config, *place, *with_options))
     except OperatorError as error:
         print(f"maicivy: {error}", file=sys.stderr)
         return MISTAKE
@@ -77,23 +80,29 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(run=serve)
     parser.add_argument("--workers", help=WORKERS_HELP)
-    commands = parser.add_subparsers(title="commands", metavar="command")
+    subparsers = parser.add_subparsers(title="commands", metavar="command")
     for run, text in (
         (serve, "serve until Ctrl-C (default)"),
         (migrate, "bring the database schema up to date"),
         (cleanup, "delete what is past the retention, now"),
         (verify, "compare every number in Redis with PostgreSQL"),
         (rebuild, "fill Redis again from PostgreSQL"),
+        (import_, "count the page views in logs of nginx or Apache"),
+        (demo, "fill an empty database with made-up visitors, to try everything"),
         (version, "show the versions"),
     ):
-        command = commands.add_parser(
-            run.__name__, help=text, description=f"{text[0].upper()}{text[1:]}."
+        command = subparsers.add_parser(
+            run.__name__.rstrip("_"), help=text, description=f"{text[0].upper()}{text[1:]}."
         )
         command.set_defaults(run=run)
         if run is serve:
             command.add_argument("--workers", default=argparse.SUPPRESS, help=WORKERS_HELP)
+        if run is import_:
+            commands.add_import_options(command)
+        if run is demo:
+            commands.add_demo_options(command)
     # for the program itself, so it has no line in the help
-    command = commands.add_parser(worker.__name__)
+    command = subparsers.add_parser(worker.__name__)
     command.set_defaults(run=worker)
     command.add_argument("place", nargs="+")
     return parser
@@ -172,6 +181,23 @@ def rebuild(config: Config) -> int:
     return asyncio.run(_with_stores(config, _rebuilt))
 
 
+def import_(config: Config, options: argparse.Namespace) -> int:
+    """Count the page views in logs; 1 if one of them could not be read to its end."""
+    return asyncio.run(_with_stores(config, partial(_imported, options=options)))
+
+
+def demo(config: Config, options: argparse.Namespace) -> int:
+    """Fill a database with made-up visitors; with `--live` others come until Ctrl-C."""
+    asyncio.run(_with_stores(config, partial(_demonstrated, options=options)))
+    if options.live:
+        crowd = Crowd(config, options.seed)
+        command = [sys.executable, str(Path(__file__).resolve()), serve.__name__]
+        with contextlib.suppress(KeyboardInterrupt), served(crowd, command):
+            print("Visitors are coming; Ctrl-C ends it.", file=sys.stderr, flush=True)
+            crowd.come(show_progress())
+    return DONE
+
+
 def version(_: Config) -> int:
     """Show the versions of what runs."""
     print(
@@ -216,8 +242,8 @@ async def _migrated(_: Config, stores: Stores) -> int:
     return DONE
 
 
-async def _cleaned(config: Config, stores: Stores) -> int:
-    job = Cleanup(
+def _cleanup(config: Config, stores: Stores) -> Cleanup:
+    return Cleanup(
         postgres=stores.postgres,
         partitions=stores.partitions,
         visits=stores.visits,
@@ -227,7 +253,10 @@ async def _cleaned(config: Config, stores: Stores) -> int:
         zone=config.timezone,
         retention_days=config.retention_days,
     )
-    removed = await job.run_once(show_progress())
+
+
+async def _cleaned(config: Config, stores: Stores) -> int:
+    removed = await _cleanup(config, stores).run_once(show_progress())
     if removed is None:
         print("A cleanup is running elsewhere.", file=sys.stderr)
         return FAILED
@@ -250,6 +279,34 @@ async def _rebuilt(_: Config, stores: Stores) -> int:
     await stores.mirror.rebuild()
     print("Redis was filled from PostgreSQL.")
     return DONE
+
+
+async def _imported(config: Config, stores: Stores, options: argparse.Namespace) -> int:
+    done = await commands.import_logs(config, stores, options, utc_now(), show_progress())
+    for sentence in commands.sentences(done, config.retention_days):
+        print(sentence)
+    for name in done.broken:
+        print(f"maicivy: {name}.", file=sys.stderr)
+    if done.events:
+        await _settle(config, stores)
+    return FAILED if done.broken else DONE
+
+
+async def _demonstrated(config: Config, stores: Stores, options: argparse.Namespace) -> int:
+    count = await commands.fill_demo(config, stores, options, utc_now(), show_progress())
+    if count is not None:
+        await _settle(config, stores)
+        print(f"Made {count:,} events of {options.visitors:,} visitors in {options.days} days.")
+    return DONE
+
+
+async def _settle(config: Config, stores: Stores) -> None:
+    """Do for the days that events were added to what the nights would have done, and tell Redis."""
+    try:
+        await _cleanup(config, stores).run_once(show_progress())
+        await stores.mirror.check()
+    except StorageUnavailable as error:
+        log.warning("left to the running program", extra=fields(error=str(error)))
 
 
 def _shown(value: int | None) -> str:

@@ -11,6 +11,7 @@ from bench import (
     fanout,
     feed,
     footprint,
+    importing,
     ingest,
     insights,
     limits,
@@ -39,6 +40,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("redis", "Redis' copy of a million visitors in 90 days", copy.measure),
     Scenario("reads", "Answers to 50 connections, beside a bare handler", reads.measure),
     Scenario("fanout", "An event's way to many live clients", fanout.measure),
+    Scenario("import", "A month's log of a web server", importing.measure),
     Scenario("limits", "What the servers alone can do", limits.measure),
     Scenario("footprint", "At rest, and after a million events", footprint.measure),
 )

@@ -25,7 +25,7 @@ FLOORS = (
     GROUND,
     frozenset({"storage"}),
     frozenset({"ingest", "reports"}),
-    frozenset({"background"}),
+    frozenset({"background", "history"}),
     frozenset({"web"}),
     frozenset({"app", "embedded", "run", "serving", "workers"}),
 )
