@@ -19,7 +19,7 @@ import asyncpg
 import redis
 from aiohttp import __version__ as aiohttp_version
 
-from maicivy import __version__, embedded, exposition, logs, serving, shared
+from maicivy import __version__, embedded, exposition, granting, logs, serving, shared
 from maicivy.app import create_app
 from maicivy.background.cleanup import Cleanup
 from maicivy.config import SETTINGS, Config, unknown_variables
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = getattr(options, "place", ())
         for name in () if place else unknown_variables(os.environ):
             log.warning("not a setting of maicivy", extra=fields(variable=name))
-        return int(options.run(config, *place))
+        return int(options.run(config, *([options] if options.run in WITH_OPTIONS else place)))
     except OperatorError as error:
         print(f"maicivy: {error}", file=sys.stderr)
         return MISTAKE
@@ -84,12 +84,16 @@ def make_parser() -> argparse.ArgumentParser:
         (cleanup, "delete what is past the retention, now"),
         (verify, "compare every number in Redis with PostgreSQL"),
         (rebuild, "fill Redis again from PostgreSQL"),
+        (share, "make a link that reads without the password"),
+        (token, "make, list and revoke tokens of programs"),
         (version, "show the versions"),
     ):
         command = commands.add_parser(
             run.__name__, help=text, description=f"{text[0].upper()}{text[1:]}."
         )
         command.set_defaults(run=run)
+        if run in WITH_OPTIONS:
+            WITH_OPTIONS[run](command)
         if run is serve:
             command.add_argument("--workers", default=argparse.SUPPRESS, help=WORKERS_HELP)
     # for the program itself, so it has no line in the help
@@ -170,6 +174,23 @@ def verify(config: Config) -> int:
 def rebuild(config: Config) -> int:
     """Delete maicivy's keys in Redis and fill them in again."""
     return asyncio.run(_with_stores(config, _rebuilt))
+
+
+def share(config: Config, options: argparse.Namespace) -> int:
+    """Make a share link, or list or revoke some."""
+    return asyncio.run(_with_stores(config, partial(granting.share, options=options)))
+
+
+def token(config: Config, options: argparse.Namespace) -> int:
+    """Make, list or revoke a token."""
+    return asyncio.run(_with_stores(config, partial(granting.token, options=options)))
+
+
+# Commands that have options of their own, and who adds those.
+WITH_OPTIONS: dict[Callable[..., int], Callable[[argparse.ArgumentParser], None]] = {
+    share: granting.add_share,
+    token: granting.add_token,
+}
 
 
 def version(_: Config) -> int:

@@ -30,6 +30,7 @@ from maicivy.web.keys import (
     METRICS,
     PARAMETERS,
     PROXIES,
+    UNCOUNTED,
     WRITER,
 )
 
@@ -195,6 +196,7 @@ def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
         and response.content_type == "text/html"
         and not response.prepared
         and not UNTRACKED.match(request.path)
+        and not request.get(UNCOUNTED, False)
         and "prefetch" not in request.headers.get("Sec-Purpose", "")
         and "prefetch" not in request.headers.get("Purpose", "")
     )
