@@ -71,6 +71,7 @@ _FORM = Template("""\
   <p class="lead">$lead</p>
   <form method="post" action="/login">
     $error
+    <input type="text" name="username" value="maicivy" autocomplete="username" hidden>
     <label for="password">$password</label>
     <input id="password" name="password" type="password" autocomplete="current-password" \
 required autofocus maxlength="500"$invalid>
