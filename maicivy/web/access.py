@@ -78,8 +78,9 @@ def reader(request: web.Request) -> Reader:
 async def protect(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let only those through who may read; pages lead to the login, all else is answered 401."""
     app, match = request.app, request.match_info
-    is_open = match.http_exception is not None or match.handler in app[OPENED]
-    if is_open or app[ACCESS].password is None:
+    if app[ACCESS].password is None:
+        return await handler(request)
+    if match.http_exception is not None or match.handler in app[OPENED]:
         return await handler(request)
     try:
         request[READER] = await admit(request)

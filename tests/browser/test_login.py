@@ -42,6 +42,7 @@ async def status_of(page: Page, path: str = f"{API}/realtime") -> int:
 
 async def submit(page: Page, given: str) -> None:
     """Type where the cursor is and press Enter, as the page is meant to be used."""
+    await page.locator("#password:focus").wait_for()
     await page.keyboard.type(given)
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
@@ -74,6 +75,7 @@ async def test_by_keyboard_to_where_one_wanted_to_go_and_out_again(
     other = await new_context(browser, guarded)
     page_of_other = await other.new_page()
     await page_of_other.goto("/login")
+    await page_of_other.locator("#password:focus").wait_for()
     await page_of_other.keyboard.press("Tab")
     focused = await page_of_other.evaluate("document.activeElement.tagName")
     assert focused == "BUTTON"
