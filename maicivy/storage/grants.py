@@ -82,7 +82,10 @@ class Grants:
         self._turn = asyncio.Lock()
 
     async def find(self, kind: Kind, secret: str) -> Grant | None:
-        """Return what `secret` stands for, if it is good still, and note its use."""
+        """Return what `secret` stands for, if it is good still, and note its use.
+
+        Its first characters are a part of what is hashed, so one kind is never taken for the other.
+        """
         if not secret.startswith(kind.prefix) or not secret.isascii():
             return None
         asked_at, name = time.monotonic(), _digest(secret)
@@ -93,7 +96,7 @@ class Grants:
             grant = self._known.get(name)
         self._check_age(missing=grant is None)
         now = self._clock()
-        if grant is None or grant.kind is not kind or not grant.is_good(now):
+        if grant is None or not grant.is_good(now):
             return None
         await self._note_use(name, grant, now)
         return grant

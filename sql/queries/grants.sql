@@ -19,9 +19,8 @@ VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING id;
 
 -- name: touch_grant
--- Note that $1 was used at $2, if that was not noted within the last hour.
-UPDATE grants SET last_used_at = $2::timestamptz
-WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $2::timestamptz - interval '1 hour');
+-- Note that $1 was used at $2.
+UPDATE grants SET last_used_at = $2 WHERE id = $1;
 
 -- name: delete_grant
 -- Revoke the share link or token $2 of the kind $1; returns it if it was there.

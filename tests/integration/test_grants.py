@@ -219,6 +219,14 @@ async def test_their_number_is_bounded_and_expired_ones_make_room(
     ask: Session, owner: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, grants: Grants
 ) -> None:
     monkeypatch.setattr(grants_module, "MAX_GRANTS", 5)
+    real = Postgres.run
+
+    async def slow(self: Postgres, connection: Any, name: str, *values: Any) -> Any:
+        rows = await real(self, connection, name, *values)
+        await asyncio.sleep(0.05 if name == "select_grants" else 0)
+        return rows
+
+    monkeypatch.setattr(Postgres, "run", slow)
     answers = await asyncio.gather(
         *(ask("POST", SHARES, owner, json={"days": 1}) for _ in range(8))
     )
