@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from maicivy.errors import OperatorError
 from maicivy.periods import utc_now
-from maicivy.storage.grants import MAX_DAYS, NAME, Grant, Grants, Kind, is_view
+from maicivy.storage.grants import MAX_DAYS, NAME, Grant, Grants, Kind, is_label, is_view
 
 if TYPE_CHECKING:
     import argparse
@@ -53,8 +53,8 @@ async def share(config: Config, stores: Stores, options: argparse.Namespace) -> 
     view, name = options.view.removeprefix("?"), options.name
     if not is_view(view):
         raise OperatorError("--view must be a query of the dashboard, such as period=week.")
-    if len(name) > 50 or not name.isprintable():
-        raise OperatorError("--name must be at most 50 printable characters.")
+    if not is_label(name):
+        raise OperatorError("--name must be at most 50 characters without control ones.")
     made, secret = await grants.create(Kind.SHARE, name=name, view=view, days=_days(options.days))
     print(f"{_base(config, options.url)}/share/{secret}")
     print(f"Good until {_shown(made.expires_at)}. It is not shown again.", file=sys.stderr)

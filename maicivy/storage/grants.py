@@ -32,6 +32,8 @@ MAX_DAYS = 365
 MAX_NAME_LENGTH = 50
 MAX_VIEW_LENGTH = 500
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}"
+# What a share link may be called: no control characters.
+LABEL = r"[^\x00-\x1f\x7f-\x9f]*"
 # What is left of a query of the dashboard when it stands in a URL.
 VIEW = r"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*"
 SECRET_BYTES = 32
@@ -173,6 +175,11 @@ class Grants:
 def is_view(text: str) -> bool:
     """Say whether `text` can be a query of the dashboard."""
     return len(text) <= MAX_VIEW_LENGTH and re.fullmatch(VIEW, text) is not None
+
+
+def is_label(text: str) -> bool:
+    """Say whether a share link may be called so."""
+    return len(text) <= MAX_NAME_LENGTH and re.fullmatch(LABEL, text) is not None
 
 
 def _check_room(kind: Kind, name: str, there: list[Grant]) -> None:

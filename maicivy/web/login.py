@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from maicivy.errors import InvalidRequest, RateLimited, Unavailable, UnsupportedMediaType
+from maicivy.errors import (
+    ApiError,
+    InvalidRequest,
+    RateLimited,
+    StorageUnavailable,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from maicivy.ingest.visitor import limiter_id
 from maicivy.periods import local_day
 from maicivy.storage.grants import Kind
@@ -40,7 +48,10 @@ from maicivy.web.rate import check_rate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from maicivy.errors import MaicivyError
     from maicivy.web.password import Password
+
+log = logging.getLogger(__name__)
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES = 8 * 1024
@@ -69,10 +80,12 @@ async def post_login(request: web.Request) -> web.Response:
         known = await _knows(request, form.get("password", ""))
     except RateLimited as error:
         return _again(request, wanted, "many", error)
-    except Unavailable as error:
+    except (Unavailable, StorageUnavailable) as error:
         return _again(request, wanted, "busy", error)
     if not known:
+        log.warning("a wrong password was given")
         return _page(request, 403, login_page(_language(request), wanted, "wrong"))
+    log.info("somebody logged in")
     session = _password_of(request).session(request.app[CLOCK]())
     return _lead(wanted, _cookie(request, session, SESSION_SECONDS))
 
@@ -136,11 +149,11 @@ def _language(request: web.Request) -> str:
     return language_of(request.headers.get("Accept-Language", ""))
 
 
-def _again(
-    request: web.Request, wanted: str, problem: str, error: RateLimited | Unavailable
-) -> web.Response:
+def _again(request: web.Request, wanted: str, problem: str, error: MaicivyError) -> web.Response:
+    """Return the form once more, with what an error says of its status and headers."""
+    told = error if isinstance(error, ApiError) else Unavailable("")
     page = login_page(_language(request), wanted, problem)
-    return _page(request, error.status, page, error.headers)
+    return _page(request, told.status, page, told.headers)
 
 
 def _page(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from maicivy.periods import Period
 from maicivy.reports.daily import Metric
-from maicivy.storage.grants import MAX_DAYS, MAX_NAME_LENGTH, MAX_VIEW_LENGTH, VIEW
-from maicivy.web import schemas
+from maicivy.storage.grants import LABEL, MAX_DAYS, MAX_NAME_LENGTH, MAX_VIEW_LENGTH, VIEW
+from maicivy.web import schemas, schemas_events
 from maicivy.web.access import COOKIE_NAME, LOGIN, LOGOUT, MAX_NEXT_LENGTH, Reader
 from maicivy.web.badge import KEPT_SECONDS, MAX_LABEL_LENGTH, STYLES
 from maicivy.web.chart import MAX_DAYS as MAX_CHART_DAYS
@@ -115,9 +115,12 @@ def _shares() -> Json:
 
 def _share() -> Json:
     days = {"type": "integer", "minimum": 1, "maximum": MAX_DAYS, "default": USUAL_SHARE_DAYS}
-    name = {"type": ["string", "null"], "maxLength": MAX_NAME_LENGTH}
+    name = {"type": ["string", "null"], "maxLength": MAX_NAME_LENGTH, "pattern": f"^{LABEL}$"}
     view = {"type": ["string", "null"], "maxLength": MAX_VIEW_LENGTH, "pattern": f"^{VIEW}$"}
-    body = {"type": "object", "properties": {"days": days, "name": name, "view": view}}
+    body = schemas_events.any_object(schemas.ref("Level2")) | {
+        "description": "Fields that are not listed are ignored.",
+        "properties": {"days": days, "name": name, "view": view},
+    }
     told = json_answer("The link.", schemas.answer(_NEW_SHARE), ["Cache-Control"])
     described = _operation(
         "access",
@@ -260,7 +263,7 @@ def _log_in() -> Json:
         | {
             "403": answered("Not the password.", _PAGE | _problem("origin_not_allowed")),
             "429": answered("Too many attempts.", _PAGE, ["Retry-After"]),
-            "503": answered("Try again soon.", _PAGE | _problem("unavailable"), ["Retry-After"]),
+            "503": answered("Try again soon.", _PAGE, ["Retry-After"]),
         },
     )
     return described | {

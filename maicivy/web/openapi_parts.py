@@ -93,8 +93,9 @@ HEADERS: Json = {
         "Nobody keeps it.", {"const": "no-store, private"}, required=True
     ),
     "Cache-Control-Revalidated": _header(
-        "It may be kept, and is asked for again before it is used.",
-        {"const": REVALIDATED},
+        "It may be kept, behind a password by the reader alone, and is asked for again before it is"
+        " used.",
+        {"enum": [REVALIDATED, f"private, {REVALIDATED}"]},
         required=True,
     ),
     "ETag": _header("Names these bytes.", schemas.STRING, required=True),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from maicivy.errors import Conflict, GrantRefused, InvalidRequest, NotFound, UnsupportedMediaType
 from maicivy.ingest.body import parse_object
 from maicivy.periods import format_instant
-from maicivy.storage.grants import MAX_DAYS, MAX_NAME_LENGTH, Kind, is_view
+from maicivy.storage.grants import MAX_DAYS, MAX_NAME_LENGTH, Kind, is_label, is_view
 from maicivy.web.access import check_own_page, check_owner, reader
 from maicivy.web.answers import json_response
 from maicivy.web.client import is_https
@@ -82,8 +82,9 @@ def _name(body: dict[str, Any]) -> str:
     name = body.get("name")
     if name is None:
         return ""
-    if not isinstance(name, str) or len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        raise _invalid("name", f"must be at most {MAX_NAME_LENGTH} printable characters")
+    if not isinstance(name, str) or not is_label(name):
+        rule = f"must be at most {MAX_NAME_LENGTH} characters without control ones"
+        raise _invalid("name", rule)
     return name
 
 

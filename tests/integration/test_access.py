@@ -520,6 +520,18 @@ async def test_when_the_database_is_gone_who_knows_the_password_still_reads(
     assert (await ask("GET", f"{API}/realtime", "mcs_" + "x" * 43)).status == 503
 
 
+async def test_while_the_database_is_gone_the_form_says_so(
+    ask: Session, guarded: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: Any) -> Any:
+        raise StorageUnavailable("gone")
+
+    monkeypatch.setattr(guarded.app[keys.ADDRESSES], "load", gone)
+    answer = await ask.log_in()
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert "The server is busy." in await answer.text()
+
+
 async def test_nothing_is_logged_of_what_was_tried(
     ask: Session, caplog: pytest.LogCaptureFixture, guarded: Client
 ) -> None:
@@ -530,3 +542,4 @@ async def test_nothing_is_logged_of_what_was_tried(
     assert PASSWORD not in repr(guarded.app[keys.CONFIG])
     for secret in (PASSWORD, "not quite", "mct_attempted", cookie):
         assert secret not in caplog.text
+    assert "a wrong password was given" in caplog.text
