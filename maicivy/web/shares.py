@@ -73,6 +73,8 @@ async def delete_share(request: web.Request) -> web.Response:
 
 def _days(body: dict[str, Any]) -> int:
     days = body.get("days", USUAL_DAYS)
+    if isinstance(days, float) and days.is_integer():
+        days = int(days)  # to JSON, 7.0 is an integer
     if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= MAX_DAYS:
         raise _invalid("days", f"must be a whole number from 1 to {MAX_DAYS}")
     return days

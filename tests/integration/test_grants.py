@@ -77,7 +77,7 @@ def bearer(secret: str) -> dict[str, str]:
 async def test_a_link_reads_everything_until_it_expires(
     guarded: Client, ask: Session, owner: str, clock: FakeClock
 ) -> None:
-    share = await make_share(ask, owner, days=2, view=VIEW, name="for the team")
+    share = await make_share(ask, owner, days=2.0, view=VIEW, name="for the team")
     assert share["url"].startswith(f"http://{guarded.host}:{guarded.port}/share/mcs_")
     followed = await ask("GET", f"/share/{share['url'].rpartition('/')[2]}")
     assert (followed.status, followed.headers["Location"]) == (303, f"/dashboard?{VIEW}")
@@ -184,6 +184,7 @@ async def test_without_a_password_a_link_opens_the_view_and_gives_no_cookie(clie
         ({"days": 0}, "days"),
         ({"days": 366}, "days"),
         ({"days": "7"}, "days"),
+        ({"days": 1.5}, "days"),
         ({"days": True}, "days"),
         ({"days": None}, "days"),
         ({"view": "a b"}, "view"),
