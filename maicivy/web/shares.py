@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from maicivy.storage.grants import Grant
 
 JSON_TYPE = "application/json"
-MAX_BODY_BYTES = 4 * 1024
+MAX_BODY_BYTES = 16 * 1024
 USUAL_DAYS = 7
 
 _UNKEPT = {"Cache-Control": "no-store"}
