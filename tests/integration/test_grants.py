@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import hashlib
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -369,7 +370,7 @@ async def test_while_postgresql_is_away_known_ones_are_good_for_a_minute(
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("grants")
-    server = Server(folder / "data", MAICIVY_DASHBOARD_PASSWORD=PASSWORD)
+    server = Server(folder / "data", MAICIVY_DASHBOARD_PASSWORD=PASSWORD, MAICIVY_WORKERS="2")
     yield server
     assert server.stop() == 0
     for secret in (PASSWORD, "mcs_", "mct_"):
@@ -403,6 +404,7 @@ def test_tokens_by_hand(server: Server) -> None:
     for _ in range(50):
         if status_of(server, f"{API}/realtime", bearer(secret)) == 401:
             break
+        time.sleep(0.1)
     else:
         pytest.fail("a revoked token is good still")
     gone = run("token", "revoke", "nightly", **server.settings)
