@@ -88,9 +88,7 @@ async def protect(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not _is_navigation(request):
             raise
         return web.Response(status=303, headers={"Location": login_address(request.path_qs)})
-    response = await handler(request)
-    _keep_private(response)
-    return response
+    return await handler(request)
 
 
 async def admit(request: web.Request) -> Reader:
@@ -198,9 +196,9 @@ def _is_navigation(request: web.Request) -> bool:
     )
 
 
-def _keep_private(response: web.StreamResponse) -> None:
-    """See that no cache that readers share keeps the answer."""
-    caching = None if response.prepared else response.headers.get("Cache-Control")
+def keep_private(response: web.StreamResponse) -> None:
+    """See that no cache that readers share keeps the answer, which is about to be sent."""
+    caching = response.headers.get("Cache-Control")
     if caching is not None and "private" not in caching and "no-store" not in caching:
         response.headers["Cache-Control"] = f"private, {caching.removeprefix('public, ')}"
 

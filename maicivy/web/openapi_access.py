@@ -83,10 +83,14 @@ def protect(paths: Json, protected: Collection[tuple[str, str]]) -> None:
     """Add to each operation of `protected` (path and method) what it asks for."""
     for path, method in protected:
         operation = paths[path][method]
-        operation["security"] = [{name: []} for name in SCHEMES]
         refused = json_answer("Nobody is logged in.", schemas.error_of("login_required"))
         refused["headers"]["WWW-Authenticate"] = {"schema": schemas.STRING, "required": True}
-        operation["responses"] = operation["responses"] | {"401": refused}
+        asked = {
+            "security": [{name: []} for name in SCHEMES],
+            "responses": operation["responses"] | {"401": refused},
+        }
+        # a copy, for parts of a description without a password may be shared with this one
+        paths[path] = paths[path] | {method: operation | asked}
 
 
 def _reader() -> Json:
