@@ -247,12 +247,6 @@ class Realtime:
         replies = await self._ask("pfcount", ("MGET", keys.EPOCH), ("PFCOUNT", sketch))
         return int(replies[1]) if self._relied_on(replies) else None
 
-    async def unique_by_day(self, days: Sequence[dt.date]) -> list[int] | None:
-        """Return the estimated unique visitors of each of `days`, or None as `period` does."""
-        counts = [("PFCOUNT", keys.unique_visitors(Period.DAY, day)) for day in days]
-        replies = await self._ask("pfcount", ("MGET", keys.EPOCH), *counts)
-        return [int(count) for count in replies[1:]] if self._relied_on(replies) else None
-
     async def forget(self, visitor_id: uuid.UUID) -> None:
         """Take somebody out of the active set, and the trust in the copy from every process.
 

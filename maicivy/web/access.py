@@ -17,7 +17,7 @@ from aiohttp import web
 
 from maicivy.errors import Forbidden, LoginRequired, StorageUnavailable
 from maicivy.storage.grants import Kind
-from maicivy.web.keys import ACCESS, CLOCK, OPENED, READER
+from maicivy.web.keys import ACCESS, CLOCK, CONFIG, OPENED, READER
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -50,7 +50,7 @@ class Reader(enum.StrEnum):
     SHARED = "shared"
     """Whoever has a share link: reads everything, administers nothing."""
     MACHINE = "machine"
-    """A program with a token of the operator's: as `shared`."""
+    """A program with a token of the operator's: as `owner`, but administers nothing."""
     OWNER = "owner"
     """Whoever knows the password."""
 
@@ -72,6 +72,11 @@ def reader(request: web.Request) -> Reader:
     """Return who reads; `public` where no password is set and on routes that are open to all."""
     found: Reader = request.get(READER, Reader.PUBLIC)
     return found
+
+
+def least_visitors(request: web.Request) -> int:
+    """Return how many visitors a row of a list has at least: the operator sees small groups too."""
+    return 1 if reader(request).is_trusted else request.app[CONFIG].min_group
 
 
 @web.middleware

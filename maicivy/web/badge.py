@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import html
 import re
 from string import Template
@@ -11,7 +12,6 @@ from aiohttp import web
 
 from maicivy.errors import InvalidRequest
 from maicivy.periods import Period
-from maicivy.reports.daily import Metric
 from maicivy.web import params
 from maicivy.web.keys import ANSWERS
 
@@ -28,10 +28,19 @@ IMAGE_HEADERS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 
-_NUMBER = {
-    Metric.VISITORS: "unique_visitors",
-    Metric.EVENTS: "total_events",
-    Metric.LETTERS: "letters_generated",
+
+class Number(enum.StrEnum):
+    """What a badge can say."""
+
+    VISITORS = "visitors"
+    EVENTS = "events"
+    LETTERS = "letters"
+
+
+_FIELD = {
+    Number.VISITORS: "unique_visitors",
+    Number.EVENTS: "total_events",
+    Number.LETTERS: "letters_generated",
 }
 _WHEN = {Period.DAY: "today", Period.WEEK: "this week", Period.MONTH: "this month"}
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -102,12 +111,12 @@ _BADGE = Template("""\
 
 async def get_badge(request: web.Request) -> web.Response:
     """Answer `GET /badge/….svg`: the number that `/stats` says."""
-    metric = Metric(request.match_info["metric"])
-    period = Period(choice(request, "period", tuple(Period), Period.MONTH))
-    style = choice(request, "style", STYLES, STYLES[0])
-    text = label(request) or f"{metric} {_WHEN[period]}"
+    number = Number(request.match_info["metric"])
+    period = Period(params.choice(request, "period", tuple(Period), Period.MONTH))
+    style = params.choice(request, "style", STYLES, STYLES[0])
+    text = label(request) or f"{number} {_WHEN[period]}"
     answer = await request.app[ANSWERS].by_period(period)
-    return image(badge(text, answer.data[_NUMBER[metric]], style))
+    return image(badge(text, answer.data[_FIELD[number]], style))
 
 
 def badge(text: str, number: int, style: str) -> str:
@@ -151,15 +160,3 @@ def label(request: web.Request) -> str | None:
             code="invalid_parameter",
         )
     return text
-
-
-def choice(request: web.Request, name: str, allowed: tuple[str, ...], default: str) -> str:
-    """Return one of the texts that the parameter may be."""
-    value = params.single(request, name)
-    if value is None:
-        return default
-    if value not in allowed:
-        raise InvalidRequest(
-            f"The parameter {name} must be one of {', '.join(allowed)}.", code="invalid_parameter"
-        )
-    return value

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import html
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from maicivy.reports.daily import Metric, by_day
+from maicivy.reports.span import NO_FILTERS, Span
+from maicivy.reports.timeseries import Interval, Metric, timeseries
 from maicivy.web import params
-from maicivy.web.badge import choice, image, label
+from maicivy.web.badge import image, label
+from maicivy.web.insights import today
 from maicivy.web.keys import SOURCE
 
 if TYPE_CHECKING:
@@ -18,14 +21,15 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from maicivy.reports.daily import DayCount
 
 MIN_DAYS, MAX_DAYS, USUAL_DAYS = 7, 90, 30
 WIDTH, HEIGHT = 600, 160
 
 _TITLES = {
     Metric.VISITORS: "Visitors a day",
+    Metric.VISITS: "Visits a day",
     Metric.EVENTS: "Events a day",
+    Metric.PAGE_VIEWS: "Page views a day",
     Metric.LETTERS: "Letters a day",
 }
 _TOP, _BOTTOM, _SIDE = 44, 134, 12
@@ -61,12 +65,22 @@ $bars
 """)
 
 
+class DayCount(NamedTuple):
+    """A local day and its number."""
+
+    day: dt.date
+    number: int
+
+
 async def get_chart(request: web.Request) -> web.Response:
     """Answer `GET /embed/chart.svg`."""
-    metric = Metric(choice(request, "metric", tuple(Metric), Metric.VISITORS))
+    metric = Metric(params.choice(request, "metric", tuple(Metric), Metric.VISITORS))
     days = params.integer(request, "days", USUAL_DAYS, MIN_DAYS, MAX_DAYS)
     title = label(request) or _TITLES[metric]
-    counts = await by_day(request.app[SOURCE], metric, days)
+    last = today(request)
+    span = Span(last - dt.timedelta(days=days - 1), last)
+    steps = await timeseries(request.app[SOURCE], metric, Interval.DAY, span, NO_FILTERS)
+    counts = [DayCount(day, step["value"]) for day, step in zip(span, steps, strict=True)]
     return image(chart(title, counts), {"Content-Security-Policy": POLICY})
 
 

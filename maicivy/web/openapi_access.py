@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maicivy.periods import Period
-from maicivy.reports.daily import Metric
+from maicivy.reports.timeseries import Metric
 from maicivy.storage.grants import LABEL, MAX_DAYS, MAX_NAME_LENGTH, MAX_VIEW_LENGTH, VIEW
 from maicivy.web import schemas, schemas_events
 from maicivy.web.access import COOKIE_NAME, LOGIN, LOGOUT, MAX_NEXT_LENGTH, Reader
-from maicivy.web.badge import KEPT_SECONDS, MAX_LABEL_LENGTH, STYLES
+from maicivy.web.badge import KEPT_SECONDS, MAX_LABEL_LENGTH, STYLES, Number
 from maicivy.web.chart import MAX_DAYS as MAX_CHART_DAYS
 from maicivy.web.chart import MIN_DAYS, USUAL_DAYS
 from maicivy.web.login import FORM_TYPE
@@ -196,7 +196,7 @@ def _badge() -> Json:
     )
     return described | {
         "parameters": [
-            _in_path("metric", {"type": "string", "enum": list(Metric)}),
+            _in_path("metric", {"type": "string", "enum": list(Number)}),
             query("period", periods, "The open day, ISO week or month."),
             query("label", _LABEL, "What stands before the number."),
             query("style", styles, "Round or square corners."),

@@ -35,16 +35,3 @@ ORDER BY 1;
 -- name: select_themes
 -- The most viewed themes, in the order of Redis' ZREVRANGE.
 SELECT theme, views FROM theme_totals ORDER BY views DESC, theme DESC LIMIT $1;
-
--- name: select_day_totals
--- Events and letters of each day from $1 to $2 inclusive that has any.
-SELECT period_start AS day, events, letters
-FROM rollup_periods
-WHERE period = 'day' AND period_start BETWEEN $1 AND $2;
-
--- name: count_visitors_by_day
--- How many visitors were there on each day, of the zone $3, from $1 to $2 exclusive that had any.
-SELECT (created_at AT TIME ZONE $3)::date AS day, count(DISTINCT visitor_id) AS visitors
-FROM events
-WHERE created_at >= $1 AND created_at < $2 AND block_to >= $1 AND block_from < $2
-GROUP BY 1;

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, WSServerHandshakeError
 
 from maicivy.config import Config
 from maicivy.errors import StorageUnavailable, Unavailable
+from maicivy.storage.grants import Kind
 from maicivy.storage.postgres import Postgres
 from maicivy.web import access, keys, login, password
 from maicivy.web.access import COOKIE_NAME
@@ -40,6 +41,14 @@ CLOSED = {
     f"GET {API}/letters",
     f"GET {API}/timeline",
     f"GET {API}/heatmap",
+    f"GET {API}/sessions/summary",
+    f"GET {API}/timeseries",
+    f"GET {API}/pages",
+    f"GET {API}/sources",
+    f"GET {API}/devices",
+    f"GET {API}/events",
+    f"GET {API}/events/{{name}}/properties",
+    f"GET {API}/export/{{what}}",
     f"GET {API}/ledger",
     f"GET {API}/reader",
     f"GET {API}/shares",
@@ -54,6 +63,14 @@ CLOSED = {
 ADDRESSES = {
     f"GET {API}/stats": "/stats?period=day",
     f"GET {API}/letters": "/letters?period=day",
+    f"GET {API}/sessions/summary": "/sessions/summary?period=day",
+    f"GET {API}/timeseries": "/timeseries?metric=visitors&period=day",
+    f"GET {API}/pages": "/pages?period=day",
+    f"GET {API}/sources": "/sources?period=day",
+    f"GET {API}/devices": "/devices?by=os&period=day",
+    f"GET {API}/events": "/events?period=day",
+    f"GET {API}/events/{{name}}/properties": "/events/x/properties?period=day",
+    f"GET {API}/export/{{what}}": "/export/events?period=day",
 }
 
 
@@ -543,3 +560,21 @@ async def test_nothing_is_logged_of_what_was_tried(
     for secret in (PASSWORD, "not quite", "mct_attempted", cookie):
         assert secret not in caplog.text
     assert "a wrong password was given" in caplog.text
+
+
+async def test_small_groups_are_shown_to_the_operator_alone(
+    guarded: Client, ask: Session, owner: str
+) -> None:
+    await ask("POST", f"{API}/event", json={"event_type": "page_view", "page_url": "/rare"})
+    grants = guarded.app[keys.ACCESS].grants
+    _, link = await grants.create(Kind.SHARE, days=1)
+    _, token = await grants.create(Kind.TOKEN, name="bot")
+    bearer = {"Authorization": f"Bearer {token}"}
+    for brought, shown in (
+        ({"cookie": owner}, "/rare"),
+        ({"headers": bearer}, "/rare"),
+        ({"cookie": link}, "(other)"),
+    ):
+        answer = await ask("GET", f"{API}/pages?period=day", **brought)
+        assert [row["path"] for row in (await answer.json())["data"]] == [shown]
+        assert answer.headers["Cache-Control"].startswith("private")

@@ -12,13 +12,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from maicivy.errors import StorageUnavailable
-from maicivy.reports.daily import DayCount, Metric, by_day
 from maicivy.web import chart as chart_module
-from maicivy.web import keys
 from maicivy.web.badge import badge, text_width
-from maicivy.web.chart import chart
-from tests.conftest import API, get_data, realtime_of, send_event, stores_of
+from maicivy.web.chart import DayCount, chart
+from tests.conftest import API, get_data, send_event
 from tests.integration.test_access import PASSWORD, cookie_of, session
 
 if TYPE_CHECKING:
@@ -137,29 +134,14 @@ async def test_a_chart_has_a_number_for_each_day_in_the_zone(
     await visit(client, 0, **LETTER)
     clock.freeze(dt.datetime(2026, 3, 12, 12, tzinfo=dt.UTC))
     await visit(client, 7)
-    source = client.app[keys.SOURCE]
-    expected = {Metric.VISITORS: (3, 1), Metric.EVENTS: (4, 1), Metric.LETTERS: (1, 0)}
-    for metric, (earlier, today) in expected.items():
-        found = await by_day(source, metric, 7)
-        first, last = dt.date(2026, 3, 6), dt.date(2026, 3, 12)
-        assert (found[0].day, found[-1].day, len(found)) == (first, last, 7)
-        assert [one.number for one in found] == [0, 0, 0, 0, 0, earlier, today]
+    expected = {"visitors": (3, 1), "events": (4, 1), "letters": (1, 0)}
+    for metric, numbers in expected.items():
+        svg = await svg_of(client, f"/embed/chart.svg?metric={metric}&days=7")
+        assert texts(svg)[-2:] == ["2026-03-06", "2026-03-12"]
+        told = [title.text for title in svg.iter(f"{SVG}title")][1:]
+        days = zip(("2026-03-11", "2026-03-12"), numbers, strict=True)
+        assert told == [f"{day}: {number}" for day, number in days if number]
     assert (await get_data(client, "stats?period=day"))["unique_visitors"] == 1
-
-
-async def test_without_redis_the_events_are_counted(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for who in range(4):
-        await visit(client, who)
-
-    async def away(*_: Any) -> Any:
-        raise StorageUnavailable("away")
-
-    monkeypatch.setattr(realtime_of(client), "_ask", away)
-    found = await by_day(client.app[keys.SOURCE], Metric.VISITORS, 7)
-    assert [one.number for one in found] == [0] * 6 + [4]
-    assert stores_of(client).realtime is realtime_of(client)
 
 
 async def test_a_chart_is_drawn(client: Client) -> None:
