@@ -19,7 +19,7 @@ import asyncpg
 import redis
 from aiohttp import __version__ as aiohttp_version
 
-from maicivy import __version__, embedded, exposition, logs, serving, shared
+from maicivy import __version__, embedded, exposition, granting, logs, serving, shared
 from maicivy.app import create_app
 from maicivy.background.cleanup import Cleanup
 from maicivy.config import SETTINGS, Config, unknown_variables
@@ -54,8 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = getattr(options, "place", ())
         for name in () if place else unknown_variables(os.environ):
             log.warning("not a setting of maicivy", extra=fields(variable=name))
-        with_options = (options,) if options.run in {demo, import_} else ()
-        return int(options.run(config, *place, *with_options))
+        return int(options.run(config, *([options] if options.run in WITH_OPTIONS else place)))
     except OperatorError as error:
         print(f"maicivy: {error}", file=sys.stderr)
         return MISTAKE
@@ -89,18 +88,18 @@ def make_parser() -> argparse.ArgumentParser:
         (rebuild, "fill Redis again from PostgreSQL"),
         (import_, "count the page views in logs of nginx or Apache"),
         (demo, "fill an empty database with made-up visitors, to try everything"),
+        (share, "make a link that reads without the password"),
+        (token, "make, list and revoke tokens of programs"),
         (version, "show the versions"),
     ):
         command = subparsers.add_parser(
             run.__name__.rstrip("_"), help=text, description=f"{text[0].upper()}{text[1:]}."
         )
         command.set_defaults(run=run)
+        if run in WITH_OPTIONS:
+            WITH_OPTIONS[run](command)
         if run is serve:
             command.add_argument("--workers", default=argparse.SUPPRESS, help=WORKERS_HELP)
-        if run is import_:
-            commands.add_import_options(command)
-        if run is demo:
-            commands.add_demo_options(command)
     # for the program itself, so it has no line in the help
     command = subparsers.add_parser(worker.__name__)
     command.set_defaults(run=worker)
@@ -196,6 +195,25 @@ def demo(config: Config, options: argparse.Namespace) -> int:
             print("Visitors are coming; Ctrl-C ends it.", file=sys.stderr, flush=True)
             crowd.come(show_progress())
     return DONE
+
+
+def share(config: Config, options: argparse.Namespace) -> int:
+    """Make a share link, or list or revoke some."""
+    return asyncio.run(_with_stores(config, partial(granting.share, options=options)))
+
+
+def token(config: Config, options: argparse.Namespace) -> int:
+    """Make, list or revoke a token."""
+    return asyncio.run(_with_stores(config, partial(granting.token, options=options)))
+
+
+# Commands that have options of their own, and who adds those.
+WITH_OPTIONS: dict[Callable[..., int], Callable[[argparse.ArgumentParser], None]] = {
+    import_: commands.add_import_options,
+    demo: commands.add_demo_options,
+    share: granting.add_share,
+    token: granting.add_token,
+}
 
 
 def version(_: Config) -> int:

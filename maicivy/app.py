@@ -24,13 +24,16 @@ from maicivy.reports.answers import Answers
 from maicivy.reports.source import Source
 from maicivy.shared import Seats, SharedSeats
 from maicivy.storage.addresses import AddressKeys
+from maicivy.storage.grants import Grants
 from maicivy.storage.stores import Stores, open_stores
-from maicivy.web import keys, live, ops
+from maicivy.web import keys, live, login, ops
+from maicivy.web.access import Access
 from maicivy.web.connection import Runner
 from maicivy.web.door import Bounds, Door
 from maicivy.web.intake import Intake
 from maicivy.web.middleware import explain, guard
-from maicivy.web.routes import MIDDLEWARES, routes
+from maicivy.web.password import Password
+from maicivy.web.routes import MIDDLEWARES, opened, routes
 
 # Each may hold a connection of those for reports for minutes.
 MAX_EXPORTS = 2
@@ -68,6 +71,7 @@ def create_app(
     app[keys.DOOR] = Door(bounds or Bounds(config.max_connections), app[keys.METRICS])
     app[keys.SOCKETS] = set()
     app[keys.EXPORTS] = Seats(MAX_EXPORTS)
+    app[keys.OPENED] = opened(config)
     app.add_routes(routes(config))
 
     @contextlib.asynccontextmanager
@@ -75,6 +79,7 @@ def create_app(
         metrics = app[keys.METRICS]
         async with open_stores(config, database_url, redis_url, metrics, clock) as stores:
             await _build(app, stores)
+            await _guard(app, stores)
             yield
 
     app.cleanup_ctx.append(services)
@@ -146,6 +151,15 @@ async def _build(app: web.Application, stores: Stores) -> None:
         retention_days=config.retention_days,
     )
     await app[keys.ADDRESSES].rotate(local_day(clock(), config.timezone))
+
+
+async def _guard(app: web.Application, stores: Stores) -> None:
+    """Put together what says who may read."""
+    text = app[keys.CONFIG].dashboard_password
+    password = await Password.of(text, stores.secret) if text is not None else None
+    app[keys.ACCESS] = Access(Grants(stores.postgres, app[keys.CLOCK]), password)
+    app[keys.LOGIN_LIMITER] = RateLimiter(stores.realtime, login.CLIENT_ATTEMPTS)
+    app[keys.LOGINS_LIMITER] = RateLimiter(stores.realtime, login.ALL_ATTEMPTS)
 
 
 async def stop_waiting(app: web.Application) -> None:

@@ -26,6 +26,8 @@ T = TypeVar("T")
 UTC = ZoneInfo("UTC")
 MAX_PORT = 65_535
 MIN_SECRET_LENGTH = 16
+MIN_PASSWORD_LENGTH = 12
+MAX_PASSWORD_LENGTH = 500
 # What a query parameter may be called to be listed, and to be found on the list.
 PARAMETER_NAME = r"[\w.~\[\]-]{1,100}"
 QUERY_PARAMETERS = ("theme", "utm_*", "ref", "lang")
@@ -124,6 +126,18 @@ def _secret(text: str) -> str:
     return text
 
 
+def _password(text: str) -> str:
+    if len(text) < MIN_PASSWORD_LENGTH:
+        raise ValueError(f"must have at least {MIN_PASSWORD_LENGTH} characters")
+    if len(text) > MAX_PASSWORD_LENGTH:
+        raise ValueError(f"must have at most {MAX_PASSWORD_LENGTH} characters")
+    return text
+
+
+def _boolean(text: str) -> bool:
+    return _choice("true", "false")(text) == "true"
+
+
 def _directory(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_dir():
@@ -190,6 +204,19 @@ SETTINGS: tuple[Setting, ...] = (
         "key that signs cookies and hashes identities; without it one is made and kept in "
         "PostgreSQL",
         secret=True,
+    ),
+    Setting(
+        "MAICIVY_DASHBOARD_PASSWORD",
+        _password,
+        None,
+        "password of the dashboard, the reports and the live feed; without one they are public",
+        secret=True,
+    ),
+    Setting(
+        "MAICIVY_PUBLIC_BADGE",
+        _boolean,
+        default=False,
+        help="leave the badge and the mini chart public although there is a password",
     ),
     Setting("MAICIVY_TIMEZONE", _zone, UTC, "IANA zone of days, weeks and months"),
     Setting(
@@ -266,6 +293,8 @@ class Config:
     content_security_policy: str = CONTENT_SECURITY_POLICY
     query_parameters: tuple[str, ...] = QUERY_PARAMETERS
     secret_key: str | None = dataclasses.field(default=None, repr=False)
+    dashboard_password: str | None = dataclasses.field(default=None, repr=False)
+    public_badge: bool = False
     timezone: ZoneInfo = UTC
     retention_days: int = 90
     allowed_origins: tuple[str, ...] = ()

@@ -29,6 +29,10 @@ class MigrationError(OperatorError):
     """The database's schema and the files under sql/migrations do not agree."""
 
 
+class GrantRefused(OperatorError):
+    """A share link or a token cannot be made: there are too many, or the name is taken."""
+
+
 class StorageUnavailable(MaicivyError):
     """PostgreSQL or Redis cannot answer now; trying again later may succeed."""
 
@@ -59,11 +63,25 @@ class InvalidRequest(ApiError):
     code = "invalid_request"
 
 
+class LoginRequired(ApiError):
+    """401: this installation has a password, and nothing in the request stands for it."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "login_required"
+
+
 class Forbidden(ApiError):
-    """403: this origin may not do this."""
+    """403: this origin, or this reader, may not do this."""
 
     status = HTTPStatus.FORBIDDEN
     code = "forbidden"
+
+
+class NotFound(ApiError):
+    """404: there is no such thing, or no longer."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "not_found"
 
 
 class RequestTimeout(ApiError):
@@ -71,6 +89,13 @@ class RequestTimeout(ApiError):
 
     status = HTTPStatus.REQUEST_TIMEOUT
     code = "request_timeout"
+
+
+class Conflict(ApiError):
+    """409: it cannot be done as things stand."""
+
+    status = HTTPStatus.CONFLICT
+    code = "conflict"
 
 
 class BodyTooLarge(ApiError):

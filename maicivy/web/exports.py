@@ -11,8 +11,9 @@ from aiohttp import web
 from maicivy.errors import Unavailable
 from maicivy.reports import exports
 from maicivy.web import params
+from maicivy.web.access import least_visitors
 from maicivy.web.insights import today
-from maicivy.web.keys import CONFIG, EXPORTS, KEYRING, SOURCE
+from maicivy.web.keys import EXPORTS, KEYRING, SOURCE
 from maicivy.web.tables import stream, wants_csv
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _chunks(request: web.Request, what: str, span: Span) -> AsyncGenerator[list[
     if what == "events":
         return exports.events(app[SOURCE], span, app[KEYRING].public_id)
     if what == "themes":
-        return exports.themes(app[SOURCE], span, app[CONFIG].min_group)
+        return exports.themes(app[SOURCE], span, least_visitors(request))
     return {"visitors": exports.visitors, "letters": exports.letters}[what](app[SOURCE], span)
 
 

@@ -13,7 +13,8 @@ from maicivy.reports.span import Filters
 from maicivy.reports.summary import summary
 from maicivy.reports.timeseries import HOURLY_DAYS, Interval, Metric, timeseries, usual_interval
 from maicivy.web import params
-from maicivy.web.keys import CONFIG, SOURCE
+from maicivy.web.access import least_visitors
+from maicivy.web.keys import SOURCE
 from maicivy.web.tables import columns_of, table
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ async def get_properties(request: web.Request) -> web.StreamResponse:
         raise InvalidRequest("This is no name of an event.", code="invalid_parameter")
     span = params.span(request, today(request), params.RAW_DAYS)
     name = params.text(request, "property")
-    cut = params.cut(request, request.app[CONFIG].min_group)
+    cut = params.cut(request, least_visitors(request))
     found = await properties(request.app[SOURCE], event_type, name, span, cut)
     meta = _meta(request, span) | _page(cut.limit, found)
     title = "property" if name is None else "value"
@@ -107,7 +108,7 @@ async def _list(
     limits: tuple[int, int] = (10, 100),
 ) -> web.StreamResponse:
     span, filters, compared = _asked(request)
-    cut = params.cut(request, request.app[CONFIG].min_group, *limits)
+    cut = params.cut(request, least_visitors(request), *limits)
     source: Source = request.app[SOURCE]
     asked = lists.Question(dimension, span, filters)
     found = await lists.breakdown(source, asked, cut, compared=compared)

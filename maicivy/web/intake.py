@@ -19,6 +19,8 @@ from maicivy.web.keys import EXTRA_HEADERS
 from maicivy.web.rate import check_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from aiohttp import web
 
     from maicivy.config import Config
@@ -215,9 +217,11 @@ class Intake:
         """Return the event, as it happens now."""
         return make_event(fields, identity.visitor, sender.moment)
 
-    async def read_body(self, request: web.Request, most: int) -> bytes:
+    async def read_body(
+        self, request: web.Request, most: int, media_types: Collection[str] = _MEDIA_TYPES
+    ) -> bytes:
         """Return a body of at most `most` bytes, whole within 10 s."""
-        _check_headers(request, most)
+        _check_headers(request, most, media_types)
         content = request.content
         if content.is_eof() and not content.exception():
             # it came with the head, as small bodies do, so there is nothing to wait for
@@ -266,7 +270,7 @@ class Intake:
         return self._hosts | {host.lower()}
 
 
-def _check_headers(request: web.Request, most: int) -> None:
+def _check_headers(request: web.Request, most: int, media_types: Collection[str]) -> None:
     headers = request.headers
     if "Content-Encoding" in headers:
         codings = headers.getall("Content-Encoding")
@@ -275,14 +279,14 @@ def _check_headers(request: web.Request, most: int) -> None:
                 "The body must not be compressed.", code="unsupported_coding"
             )
     if headers.get("Content-Type") != "application/json":
-        _check_type(request)
+        _check_type(request, media_types)
     if (request.content_length or 0) > most:
         raise too_large(most)
 
 
-def _check_type(request: web.Request) -> None:
+def _check_type(request: web.Request, media_types: Collection[str]) -> None:
     media_type = request.content_type if "Content-Type" in request.headers else ""
-    if media_type not in _MEDIA_TYPES:
+    if media_type not in media_types:
         raise UnsupportedMediaType("Send the event as application/json or text/plain.")
     if (request.charset or "utf-8").lower() not in _CHARSETS:
         raise UnsupportedMediaType("The body must be UTF-8.", code="unsupported_charset")

@@ -28,7 +28,10 @@ from maicivy.storage.stores import Stores
 from maicivy.web.door import Door
 
 if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
     from maicivy.periods import Clock
+    from maicivy.web.access import Access, Reader
     from maicivy.web.intake import Intake
 
 CONFIG = web.AppKey("CONFIG", Config)
@@ -55,6 +58,16 @@ INTAKE: web.AppKey[Intake] = web.AppKey("INTAKE")
 DOOR = web.AppKey("DOOR", Door)
 SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])
 EXPORTS = web.AppKey("EXPORTS", Seats)
+ACCESS: web.AppKey[Access] = web.AppKey("ACCESS")
+# Handlers that answer everybody, whether or not there is a password.
+OPENED: web.AppKey[frozenset[Handler]] = web.AppKey("OPENED")
+# Of the login, for each client and for all together.
+LOGIN_LIMITER = web.AppKey("LOGIN_LIMITER", RateLimiter)
+LOGINS_LIMITER = web.AppKey("LOGINS_LIMITER", RateLimiter)
 
+# Who reads; see `access.reader`.
+READER: web.RequestKey[Reader] = web.RequestKey("READER")
+# An HTML page that is nobody's visit.
+UNCOUNTED = web.RequestKey("UNCOUNTED", bool)
 # Headers that the answer gets whatever becomes of the request.
 EXTRA_HEADERS = web.RequestKey("EXTRA_HEADERS", dict[str, str])

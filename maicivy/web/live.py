@@ -14,10 +14,13 @@ from aiohttp import HttpVersion11, WSCloseCode, WSMsgType, web
 from maicivy.background.clients import text_frame
 from maicivy.errors import InvalidRequest, StorageUnavailable, UpgradeRequired
 from maicivy.ingest.body import parse_object
+from maicivy.web.access import while_allowed
 from maicivy.web.client import check_origin
-from maicivy.web.keys import CONFIG, HUB, SOCKETS
+from maicivy.web.keys import ACCESS, CONFIG, HUB, SOCKETS
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aiohttp.abc import AbstractStreamWriter
 
     from maicivy.background.clients import Client
@@ -50,7 +53,8 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
     try:
         writer = await socket.prepare(request)
         request.app[SOCKETS].add(socket)
-        await _serve(_Line(request, socket, writer), hub, client)
+        async with _watched(request, socket):
+            await _serve(_Line(request, socket, writer), hub, client)
     finally:
         request.app[SOCKETS].discard(socket)
         hub.disconnect(client)
@@ -67,6 +71,25 @@ async def close_all(app: web.Application) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             await asyncio.gather(*goodbyes, return_exceptions=True)
     await app[HUB].close()
+
+
+@contextlib.asynccontextmanager
+async def _watched(request: web.Request, socket: web.WebSocketResponse) -> AsyncIterator[None]:
+    """End the feed when its reader may read no longer: a link was revoked, a login is over."""
+
+    async def watch() -> None:
+        await while_allowed(request)
+        await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"login required")
+
+    if request.app[ACCESS].password is None:
+        yield
+        return
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        await asyncio.wait([watcher], timeout=CLOSE_SECONDS)
 
 
 def _check_handshake(request: web.Request) -> None:

@@ -16,6 +16,7 @@ from maicivy.ingest.ledger import DropReason
 from maicivy.ingest.pages import UNTRACKED
 from maicivy.logs import fields
 from maicivy.periods import Moment
+from maicivy.web.access import keep_private
 from maicivy.web.answers import error_response, put_standard_headers
 from maicivy.web.client import allowed_origin, check_host, client_of, is_https, session_cookie
 from maicivy.web.files import file_response, find_file
@@ -30,6 +31,8 @@ from maicivy.web.keys import (
     METRICS,
     PARAMETERS,
     PROXIES,
+    READER,
+    UNCOUNTED,
     WRITER,
 )
 
@@ -170,6 +173,8 @@ def put_headers(app: web.Application, request: web.Request, response: web.Stream
     """Put the headers on that every answer has."""
     put_usual_headers(app, response)
     headers = response.headers
+    if READER in request:
+        keep_private(response)
     if is_https(request, app[PROXIES]):
         # Browsers ignore both over plain HTTP, the second with a complaint.
         headers["Strict-Transport-Security"] = "max-age=31536000"
@@ -193,6 +198,7 @@ def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
         and response.content_type == "text/html"
         and not response.prepared
         and not UNTRACKED.match(request.path)
+        and not request.get(UNCOUNTED, False)
         and "prefetch" not in request.headers.get("Sec-Purpose", "")
         and "prefetch" not in request.headers.get("Purpose", "")
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from maicivy import __version__
 from maicivy.web import schemas, schemas_events, schemas_insights
 from maicivy.web.middleware import ANALYTICS
+from maicivy.web.openapi_access import SCHEMES, Operations, access, login, protect
 from maicivy.web.openapi_collect import collect
 from maicivy.web.openapi_insights import insights, spans
 from maicivy.web.openapi_me import me
@@ -41,6 +42,10 @@ wherever `GET` is. 503 says in `Retry-After` when to come back.
 **Origins.** Pages of the origins that the operator allows may read every answer, with \
 credentials; their preflights (`OPTIONS`) are answered 204.
 
+**Password.** Where the operator has set one, numbers and the live feed are answered 401 \
+`login_required` to who is neither logged in nor has a share link or a token; those of this \
+document's operations that ask for it say so. Sending events is open to all.
+
 **Live feed.** `ws://…/ws/analytics` is a WebSocket: see `x-websockets` in this document. A plain \
 `GET` of it is answered 426 `upgrade_required`, a page of another origin 403, and 503 \
 `too_many_connections` when every place is taken.
@@ -48,15 +53,23 @@ credentials; their preflights (`OPTIONS`) are answered 204.
 
 
 @functools.cache
-def document(*, metrics: bool = True, root: bool = True) -> Json:
+def document(
+    *, metrics: bool = True, root: bool = True, protected: Operations = frozenset()
+) -> Json:
     """Return the whole description.
 
-    `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own.
+    `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own, and
+    `protected` which operations (path and method) are behind the password, if there is one.
     """
     paths: Json = {}
-    for part in (_reports(), insights(), collect(), me(), _operation(), _pages()):
+    for part in (_reports(), insights(), collect(), me(), access(), _operation(), _pages()):
         for path, described in part.items():
             paths[path] = paths.get(path, {}) | described
+    components = {"schemas": _components(), "headers": HEADERS}
+    if protected:
+        paths |= login()
+        protect(paths, protected)
+        components["securitySchemes"] = SCHEMES
     if not metrics:
         del paths["/metrics"]
     if not root:
@@ -75,11 +88,13 @@ def document(*, metrics: bool = True, root: bool = True) -> Json:
             {"name": "numbers", "description": "What happened, aggregated."},
             {"name": "collect", "description": "Tell what happened."},
             {"name": "visitor", "description": "What is held of whoever asks."},
+            {"name": "access", "description": "Who may read, where there is a password."},
+            {"name": "images", "description": "For other people's pages."},
             {"name": "operation", "description": "For whoever runs the program."},
             {"name": "pages", "description": "This description, and the program's own pages."},
         ],
         "paths": paths,
-        "components": {"schemas": _components(), "headers": HEADERS},
+        "components": components,
         "x-websockets": {"/ws/analytics": LIVE_FEED},
     }
 

@@ -23,9 +23,10 @@ RATE_HEADERS = (
 _ALWAYS = ("X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy")
 _MEANINGS = {
     400: "A parameter, a field or the body is wrong; the error names it.",
-    403: "A page of this origin may not do this.",
+    403: "A page of this origin, or this reader, may not do this.",
     404: "There is nothing at this address.",
     408: "The body did not arrive in time.",
+    409: "It cannot be done as things stand.",
     413: "The body is too large.",
     415: "The content type, charset or content coding is not understood.",
     429: "Too many requests from this client in the last minute.",
@@ -92,8 +93,9 @@ HEADERS: Json = {
         "Nobody keeps it.", {"const": "no-store, private"}, required=True
     ),
     "Cache-Control-Revalidated": _header(
-        "It may be kept, and is asked for again before it is used.",
-        {"const": REVALIDATED},
+        "It may be kept, behind a password by the reader alone, and is asked for again before it is"
+        " used.",
+        {"enum": [REVALIDATED, f"private, {REVALIDATED}"]},
         required=True,
     ),
     "ETag": _header("Names these bytes.", schemas.STRING, required=True),
@@ -147,7 +149,8 @@ LIVE_FEED: Json = {
         " answers `ping`, `heartbeat` comes every 5 s, every event as it happens, or, beyond 200 a"
         " second, a sample of them. What is not"
         f" understood is answered with `error`; a message over {MAX_FRAME_BYTES} bytes ends the"
-        " connection (1009), and so does a flood of them (1008) and the end of the program (1001)."
+        " connection (1009), and so does a flood of them or the end of a login (1008) and the end"
+        " of the program (1001)."
     ),
     "receives": {"oneOf": [_message("refresh_stats"), _message("ping")]},
     "sends": {
@@ -162,6 +165,7 @@ LIVE_FEED: Json = {
     "statuses": {
         "101": "Connected.",
         "400": "The handshake is wrong: `bad_request`.",
+        "401": "Nobody is logged in, where there is a password: `login_required`.",
         "403": "A page of this origin may not connect: `origin_not_allowed`.",
         "426": "The request is no WebSocket handshake: `upgrade_required`.",
         "503": "Every place is taken: `too_many_connections`, with `Retry-After`.",

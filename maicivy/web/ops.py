@@ -10,7 +10,7 @@ from aiohttp import web
 from maicivy.errors import StorageUnavailable
 from maicivy.reports.answers import answer_of
 from maicivy.web.files import OWN_POLICY, STATIC_FOLDER, file_response
-from maicivy.web.keys import CONFIG, LEDGER, METRICS, POSTGRES, REALTIME, SUPERVISOR, WRITER
+from maicivy.web.keys import CONFIG, LEDGER, METRICS, OPENED, POSTGRES, REALTIME, SUPERVISOR, WRITER
 from maicivy.web.openapi import document
 from maicivy.web.reports import unkept
 
@@ -69,8 +69,26 @@ async def get_metrics(request: web.Request) -> web.Response:
 async def get_openapi(request: web.Request) -> web.Response:
     """Answer `GET /openapi.json`, which describes what this port answers."""
     config = request.app[CONFIG]
-    described = document(metrics=config.metrics_port is None, root=config.site_dir is None)
+    described = document(
+        metrics=config.metrics_port is None,
+        root=config.site_dir is None,
+        protected=_protected(request.app),
+    )
     return web.json_response(described, headers={"Access-Control-Allow-Origin": "*"})
+
+
+def _protected(app: web.Application) -> frozenset[tuple[str, str]]:
+    """Return path and method of each operation that is behind the password, if there is one."""
+    if app[CONFIG].dashboard_password is None:
+        return frozenset()
+    return frozenset(
+        (route.resource.canonical, route.method.lower())
+        for route in app.router.routes()
+        if route.resource is not None
+        and route.handler not in app[OPENED]
+        and route.method != "HEAD"
+        and not route.resource.canonical.startswith("/ws/")
+    )
 
 
 async def get_api_page(_: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""The whole URL map, and what stands around it."""
+"""The whole URL map, what of it is open to everybody, and what stands around it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,26 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from maicivy.web import collect, exports, files, insights, live, me, middleware, ops, reports
+from maicivy.web import (
+    access,
+    badge,
+    chart,
+    collect,
+    exports,
+    files,
+    insights,
+    live,
+    login,
+    me,
+    middleware,
+    ops,
+    reports,
+    shares,
+)
 
 if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
     from maicivy.config import Config
 
 BASE = middleware.ANALYTICS
@@ -16,8 +33,36 @@ EVENT = f"{BASE}/event"
 
 MIDDLEWARES = (
     middleware.answer,
+    access.protect,
     middleware.pages,
 )
+
+# What a password does not close: collecting, what visitors may do with their own data, what says
+# the same of every installation, and the way in. Everything else asks for a login.
+OPEN: frozenset[Handler] = frozenset(
+    {
+        collect.post_event,
+        collect.post_events,
+        me.get_me,
+        me.delete_me,
+        ops.get_health,
+        ops.get_deep_health,
+        ops.get_openapi,
+        ops.get_api_page,
+        ops.get_root,
+        files.get_static,
+        login.get_login,
+        login.post_login,
+        login.post_logout,
+        login.get_share,
+    }
+)
+IMAGES: frozenset[Handler] = frozenset({badge.get_badge, chart.get_chart})
+
+
+def opened(config: Config) -> frozenset[Handler]:
+    """Return the handlers that answer everybody, whether or not there is a password."""
+    return OPEN | IMAGES if config.public_badge else OPEN
 
 
 def routes(config: Config) -> list[web.AbstractRouteDef]:
@@ -42,6 +87,13 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
         web.post(f"{BASE}/events", collect.post_events),
         web.get(f"{BASE}/me", me.get_me),
         web.delete(f"{BASE}/me", me.delete_me),
+        web.get(f"{BASE}/reader", shares.get_reader),
+        web.get(f"{BASE}/shares", shares.get_shares),
+        web.post(f"{BASE}/shares", shares.post_shares),
+        web.delete(f"{BASE}/shares/{{id}}", shares.delete_share),
+        web.get("/share/{secret:mcs_[A-Za-z0-9_-]+}", login.get_share),
+        web.get("/badge/{metric:visitors|events|letters}.svg", badge.get_badge),
+        web.get("/embed/chart.svg", chart.get_chart),
         web.get("/ws/analytics", live.websocket, allow_head=False),
         web.get("/health", ops.get_health),
         web.get("/health/deep", ops.get_deep_health),
@@ -49,6 +101,13 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
         web.get("/docs", ops.get_api_page),
         web.get("/static/{path:.+}", files.get_static),
     ]
+    if config.dashboard_password is not None:
+        # else a page of the site may have these addresses
+        listed += [
+            web.get(access.LOGIN, login.get_login),
+            web.post(access.LOGIN, login.post_login),
+            web.post(access.LOGOUT, login.post_logout),
+        ]
     if config.metrics_port is None:
         listed.append(web.get("/metrics", ops.get_metrics))
     if config.site_dir is None:

@@ -165,7 +165,9 @@ def test_help_and_version() -> None:
     assert result.returncode == 0
     for setting in SETTINGS:
         assert setting.variable in result.stdout
-    for command in ("serve", "migrate", "cleanup", "verify", "rebuild", "version"):
+    for command in (
+        "serve", "migrate", "cleanup", "verify", "rebuild", "share", "token", "version",
+    ):  # fmt: skip
         assert command in result.stdout
     assert "maicivy 0." in run("version").stdout
     assert run("fly").returncode == 2

@@ -71,6 +71,8 @@ def shown_default(setting: Setting) -> str:
         return f"./{value}"
     if isinstance(value, tuple):
         return ",".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return value.key if isinstance(value, ZoneInfo) else str(value)
 
 

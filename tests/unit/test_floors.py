@@ -27,7 +27,7 @@ FLOORS = (
     frozenset({"ingest", "reports"}),
     frozenset({"background", "history"}),
     frozenset({"web"}),
-    frozenset({"app", "embedded", "run", "serving", "workers"}),
+    frozenset({"app", "embedded", "granting", "run", "serving", "workers"}),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
