@@ -31,6 +31,7 @@ from maicivy.web.door import Bounds, Door
 from maicivy.web.intake import Intake
 from maicivy.web.middleware import explain, guard
 from maicivy.web.routes import MIDDLEWARES, routes
+from maicivy.web.tracker import Tracker
 
 # Each may hold a connection of those for reports for minutes.
 MAX_EXPORTS = 2
@@ -68,6 +69,7 @@ def create_app(
     app[keys.DOOR] = Door(bounds or Bounds(config.max_connections), app[keys.METRICS])
     app[keys.SOCKETS] = set()
     app[keys.EXPORTS] = Seats(MAX_EXPORTS)
+    app[keys.TRACKER] = Tracker.of(config)
     app.add_routes(routes(config))
 
     @contextlib.asynccontextmanager

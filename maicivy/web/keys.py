@@ -30,6 +30,7 @@ from maicivy.web.door import Door
 if TYPE_CHECKING:
     from maicivy.periods import Clock
     from maicivy.web.intake import Intake
+    from maicivy.web.tracker import Tracker
 
 CONFIG = web.AppKey("CONFIG", Config)
 CLOCK: web.AppKey[Clock] = web.AppKey("CLOCK")
@@ -52,6 +53,7 @@ LIMITER = web.AppKey("LIMITER", RateLimiter)
 WRITER = web.AppKey("WRITER", Writer)
 HUB = web.AppKey("HUB", Hub)
 INTAKE: web.AppKey[Intake] = web.AppKey("INTAKE")
+TRACKER: web.AppKey[Tracker] = web.AppKey("TRACKER")
 DOOR = web.AppKey("DOOR", Door)
 SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])
 EXPORTS = web.AppKey("EXPORTS", Seats)

@@ -62,7 +62,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await explain(request, handler)
     if origin is not None and not response.prepared:
         share(response, origin)
-    if request.path.startswith(ANALYTICS):
+    if request.path.startswith(ANALYTICS) or request.path == request.app[CONFIG].collect_path:
         resource = request.match_info.route.resource
         request.app[METRICS].observe_request(
             resource.canonical if resource else "unmatched",

@@ -13,6 +13,7 @@ from maicivy.web.openapi_insights import insights, spans
 from maicivy.web.openapi_me import me
 from maicivy.web.openapi_parts import (
     HEADERS,
+    KEPT,
     LIVE_FEED,
     REVALIDATION,
     UNCHANGED,
@@ -48,13 +49,28 @@ credentials; their preflights (`OPTIONS`) are answered 204.
 
 
 @functools.cache
-def document(*, metrics: bool = True, root: bool = True) -> Json:
+def document(
+    *,
+    metrics: bool = True,
+    root: bool = True,
+    tracker: str = "/maicivy.js",
+    collect_path: str | None = None,
+) -> Json:
     """Return the whole description.
 
-    `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own.
+    `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own;
+    `tracker` is the tracker's address, `collect_path` another one of `/events`.
     """
     paths: Json = {}
-    for part in (_reports(), insights(), collect(), me(), _operation(), _pages()):
+    for part in (
+        _reports(),
+        insights(),
+        collect(collect_path),
+        me(),
+        _operation(),
+        _pages(),
+        {tracker: _tracker()},
+    ):
         for path, described in part.items():
             paths[path] = paths.get(path, {}) | described
     if not metrics:
@@ -280,6 +296,18 @@ def _pages() -> Json:
         "/static/{path}": static,
         "/": _get("pages", "get_root", "Where to begin", {"302": lead}),
     }
+
+
+def _tracker() -> Json:
+    script = {"text/javascript": {"schema": schemas.STRING}}
+    responses = {
+        "200": answered("The script.", script),
+        "304": answered("It is still the one that `If-None-Match` names."),
+    }
+    for response in responses.values():
+        response["headers"] |= KEPT
+    summary = "The script that pages of any site send events with"
+    return _get("pages", "get_tracker", summary, responses)
 
 
 def _get(tag: str, name: str, summary: str, responses: Json) -> Json:

@@ -69,7 +69,12 @@ async def get_metrics(request: web.Request) -> web.Response:
 async def get_openapi(request: web.Request) -> web.Response:
     """Answer `GET /openapi.json`, which describes what this port answers."""
     config = request.app[CONFIG]
-    described = document(metrics=config.metrics_port is None, root=config.site_dir is None)
+    described = document(
+        metrics=config.metrics_port is None,
+        root=config.site_dir is None,
+        tracker=config.tracker_path,
+        collect_path=config.collect_path,
+    )
     return web.json_response(described, headers={"Access-Control-Allow-Origin": "*"})
 
 

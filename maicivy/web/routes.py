@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from maicivy.web import collect, exports, files, insights, live, me, middleware, ops, reports
+from maicivy.web import (
+    collect,
+    exports,
+    files,
+    insights,
+    live,
+    me,
+    middleware,
+    ops,
+    reports,
+    tracker,
+)
 
 if TYPE_CHECKING:
     from maicivy.config import Config
@@ -49,6 +60,9 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
         web.get("/docs", ops.get_api_page),
         web.get("/static/{path:.+}", files.get_static),
     ]
+    listed.append(web.get(config.tracker_path, tracker.get_tracker))
+    if config.collect_path is not None:
+        listed.append(web.post(config.collect_path, collect.post_events))
     if config.metrics_port is None:
         listed.append(web.get("/metrics", ops.get_metrics))
     if config.site_dir is None:
