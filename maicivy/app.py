@@ -26,6 +26,7 @@ from maicivy.shared import Seats, SharedSeats
 from maicivy.storage.addresses import AddressKeys
 from maicivy.storage.stores import Stores, open_stores
 from maicivy.web import keys, live, ops
+from maicivy.web.ahead import Ahead
 from maicivy.web.connection import Runner
 from maicivy.web.door import Bounds, Door
 from maicivy.web.intake import Intake
@@ -69,6 +70,7 @@ def create_app(
     app[keys.DOOR] = Door(bounds or Bounds(config.max_connections), app[keys.METRICS])
     app[keys.SOCKETS] = set()
     app[keys.EXPORTS] = Seats(MAX_EXPORTS)
+    app[keys.AHEAD] = Ahead(app[keys.PROXIES])
     app[keys.TRACKER] = Tracker.of(config)
     app.add_routes(routes(config))
 

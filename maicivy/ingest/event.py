@@ -40,9 +40,9 @@ _URL = re.compile(URL)
 # What is left of header bytes that are no UTF-8; PostgreSQL takes no text that holds it.
 _UNDECODED = re.compile(r"[\ud800-\udfff]")
 _IDS = EventIds()
-PAGE_LOAD = "page_load"
+PAGE_VIEW, PAGE_LOAD = "page_view", "page_load"
 _SAME_AS = {
-    PAGE_LOAD: "page_view",
+    PAGE_LOAD: PAGE_VIEW,
     "cv_theme_selected": "cv_theme_change",
     "letter_generated": "letter_generate",
     "pdf_downloaded": "pdf_download",

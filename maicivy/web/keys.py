@@ -29,6 +29,7 @@ from maicivy.web.door import Door
 
 if TYPE_CHECKING:
     from maicivy.periods import Clock
+    from maicivy.web.ahead import Ahead
     from maicivy.web.intake import Intake
     from maicivy.web.tracker import Tracker
 
@@ -53,6 +54,7 @@ LIMITER = web.AppKey("LIMITER", RateLimiter)
 WRITER = web.AppKey("WRITER", Writer)
 HUB = web.AppKey("HUB", Hub)
 INTAKE: web.AppKey[Intake] = web.AppKey("INTAKE")
+AHEAD: web.AppKey[Ahead] = web.AppKey("AHEAD")
 TRACKER: web.AppKey[Tracker] = web.AppKey("TRACKER")
 DOOR = web.AppKey("DOOR", Door)
 SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])

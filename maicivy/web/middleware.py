@@ -16,11 +16,13 @@ from maicivy.ingest.ledger import DropReason
 from maicivy.ingest.pages import UNTRACKED
 from maicivy.logs import fields
 from maicivy.periods import Moment
+from maicivy.web.ahead import is_ahead
 from maicivy.web.answers import error_response, put_standard_headers
 from maicivy.web.client import allowed_origin, check_host, client_of, is_https, session_cookie
 from maicivy.web.files import file_response, find_file
 from maicivy.web.keys import (
     ADDRESSES,
+    AHEAD,
     CLOCK,
     CONFIG,
     EXTRA_HEADERS,
@@ -111,7 +113,11 @@ async def pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = _page_of_site(request) or await handler(request)
     if _is_page(request, response):
         try:
-            _track_page(request, response)
+            if is_ahead(request):
+                request.app[AHEAD].note(request)
+            else:
+                request.app[AHEAD].take(request, request.path)
+                _track_page(request, response)
         except Exception:
             log.exception("page view not tracked")
     return response
@@ -193,8 +199,6 @@ def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
         and response.content_type == "text/html"
         and not response.prepared
         and not UNTRACKED.match(request.path)
-        and "prefetch" not in request.headers.get("Sec-Purpose", "")
-        and "prefetch" not in request.headers.get("Purpose", "")
     )
 
 

@@ -10,9 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
-from maicivy.ingest.event import MAX_URL_LENGTH, PAGE_LOAD
+from maicivy.ingest.event import MAX_URL_LENGTH, PAGE_LOAD, PAGE_VIEW
 from maicivy.web.files import STATIC_FOLDER, content_type_of, find_file
-from maicivy.web.keys import CONFIG, TRACKER
+from maicivy.web.keys import AHEAD, CONFIG, TRACKER
 from maicivy.web.middleware import ANALYTICS, UNTRACKED
 
 if TYPE_CHECKING:
@@ -76,26 +76,36 @@ def _takes_gzip(accepted: str) -> bool:
 def counted_load(request: web.Request, events: list[Any]) -> int | None:
     """Return which of `events` is the view of a page that this server counted as it served it.
 
-    The tracker says `page_load` for the first view of a document that came over the network. If
-    the document is one of `MAICIVY_SITE_DIR`, under the name that is asked now, it came from here.
-    A document is loaded once, so no sender has us look for more than one file.
+    The tracker says `page_load` for the first view of a document that it found in its place. If the
+    document is one of `MAICIVY_SITE_DIR`, under the name that is asked now, and was not sent ahead,
+    it was counted. A document is loaded once, so no sender has us look for more than one file.
     """
     folder = request.app[CONFIG].site_dir
     if folder is None:
         return None
     for index, event in enumerate(events):
-        if isinstance(event, dict) and event.get("event_type") == PAGE_LOAD:
-            return index if _is_own_page(folder, request.host, event.get("page_url")) else None
+        kind = event.get("event_type") if isinstance(event, dict) else None
+        if kind in (PAGE_LOAD, PAGE_VIEW):
+            path = _own_path(request, event.get("page_url"))
+            # also for a page_view: one that was drawn ahead is told as such
+            is_ahead = path is not None and request.app[AHEAD].take(request, path)
+            is_counted = kind == PAGE_LOAD and not is_ahead and _is_page(folder, path)
+            return index if is_counted else None
     return None
 
 
-def _is_own_page(folder: Path, host: str, url: Any) -> bool:
+def _own_path(request: web.Request, url: Any) -> str | None:
     try:
         parts = urlsplit(url) if isinstance(url, str) and len(url) <= MAX_URL_LENGTH else None
     except ValueError:
         parts = None
-    if parts is None or parts.netloc.lower() not in {"", host.lower()}:
+    if parts is None or parts.netloc.lower() not in {"", request.host.lower()}:
+        return None
+    return unquote(parts.path, errors="replace")
+
+
+def _is_page(folder: Path, path: str | None) -> bool:
+    if path is None or UNTRACKED.match(path):
         return False
-    path = unquote(parts.path)
-    file = None if UNTRACKED.match(path) else find_file(folder, path)
+    file = find_file(folder, path)
     return file is not None and content_type_of(file).startswith("text/html")

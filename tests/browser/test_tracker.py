@@ -462,15 +462,18 @@ async def test_other_names(
     )
 
 
+OWN_PAGE = """\
+<!doctype html><title>Own</title><link rel="icon" href="data:,">
+<script defer src="/maicivy.js"></script><a href="/b">b</a>
+"""
+
+
 async def test_a_page_that_the_server_serves_is_counted_once(
     browser: Browser, make_client: ClientFactory, tmp_path: Path, database: Database
 ) -> None:
     """The server counts it as it serves it, and takes the tracker's word for all else."""
-    page_text = (
-        "<!doctype html><title>x</title><script defer src=/maicivy.js></script><a href=/b>b</a>"
-    )
     for name in ("index", "b"):
-        (tmp_path / f"{name}.html").write_text(page_text, encoding="utf-8")
+        (tmp_path / f"{name}.html").write_text(OWN_PAGE, encoding="utf-8")
     site = await make_client(site_dir=tmp_path)
     visitor = await Visitor.start(browser, site)
     page = await visitor.context.new_page()
@@ -491,4 +494,26 @@ async def test_a_page_that_the_server_serves_is_counted_once(
     kinds = [row[0] for row in await rows(database) if row[0] != "page_leave"]
     assert sorted(kinds) == ["click"] + ["page_view"] * 6
     assert await database.fetchval("SELECT count(*) FROM visitors") == 1
+    assert visitor.problems == []
+
+
+async def test_a_page_that_was_fetched_ahead_is_counted_when_it_is_seen(
+    browser: Browser, make_client: ClientFactory, tmp_path: Path, database: Database
+) -> None:
+    rules = json.dumps({"prefetch": [{"urls": ["/b"], "eagerness": "immediate"}]})
+    ahead = f'<script type="speculationrules">{rules}</script>'
+    (tmp_path / "index.html").write_text(OWN_PAGE + ahead, encoding="utf-8")
+    (tmp_path / "b.html").write_text(OWN_PAGE, encoding="utf-8")
+    site = await make_client(site_dir=tmp_path, content_security_policy="")
+    visitor = await Visitor.start(browser, site)
+    page = await visitor.context.new_page()
+    async with page.expect_request("**/b") as fetched:
+        await page.goto("/")
+    assert "prefetch" in (await (await fetched.value).all_headers())["sec-purpose"]
+    await settled(site, 1)
+    await page.locator("a").press("Enter")
+    await page.wait_for_url("**/b")
+    await settled(site, 3)
+    views = [row[2] for row in await rows(database) if row[0] == "page_view"]
+    assert views == ["/", "/b"]
     assert visitor.problems == []

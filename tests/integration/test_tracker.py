@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from maicivy.config import TAKEN, Config
+from maicivy.web import ahead
 from maicivy.web.routes import routes
 from maicivy.web.tracker import EVENTS, FILE
 from tests.conftest import API, get_data
@@ -155,3 +156,37 @@ async def test_within_a_page_views_count(site: Client) -> None:
 
 async def test_without_a_site_nothing_is_counted_already(client: Client) -> None:
     assert await load(client, str(client.make_url("/cv"))) == "tracked"
+
+
+AHEAD = {"Sec-Purpose": "prefetch"}
+
+
+async def test_a_page_sent_ahead_is_counted_when_it_is_seen(site: Client) -> None:
+    """Once, whether it was only fetched or drawn, and not for somebody else."""
+    own = str(site.make_url("/cv"))
+    for event_type in ("page_load", "page_view"):
+        assert (await site.get("/cv", headers=AHEAD)).status == 200
+        before = (await get_data(site, "realtime"))["total_events"]
+        body = {"events": [{"event_type": "page_load", "page_url": own}]}
+        other = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0"}
+        answer = await site.post(f"{API}/events", json=body, headers=other)
+        assert (await answer.json())["data"][0]["code"] == "counted"
+        assert await load(site, own, event_type) == "tracked"
+        assert (await get_data(site, "realtime"))["total_events"] == before + 1
+        assert await load(site, own) == "counted"
+    await site.get("/cv", headers=AHEAD)
+    await site.get("/cv")
+    assert await load(site, own) == "counted"
+
+
+async def test_what_is_remembered_of_pages_sent_ahead_is_bounded(
+    site: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "MAX_PAGES", 1)
+    await site.get("/cv", headers=AHEAD)
+    await site.get("/", headers=AHEAD)
+    assert await load(site, str(site.make_url("/cv"))) == "counted"
+    assert await load(site, str(site.make_url("/"))) == "tracked"
+    monkeypatch.setattr(ahead, "KEPT_SECONDS", 0.0)
+    await site.get("/cv", headers=AHEAD)
+    assert await load(site, str(site.make_url("/cv"))) == "counted"
