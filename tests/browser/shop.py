@@ -56,6 +56,7 @@ class Shop:
         self.script = ""
         self.options = ""
         self.policy = ""
+        self.page = PAGE
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Shop]:
@@ -77,7 +78,9 @@ class Shop:
         )
 
     async def _page(self, _: web.Request) -> web.Response:
-        text = PAGE.format(script=self.script, options=self.options)
+        text = self.page
+        if text is PAGE:
+            text = PAGE.format(script=self.script, options=self.options)
         headers = {"Content-Security-Policy": self.policy}
         return web.Response(text=text, content_type="text/html", headers=headers)
 

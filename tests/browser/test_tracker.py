@@ -12,7 +12,7 @@ import pytest
 
 from maicivy.periods import utc_now
 from maicivy.web import keys
-from tests.browser.conftest import SETTLE_SECONDS, Visitor, settled
+from tests.browser.conftest import SETTLE_SECONDS, SITE, Visitor, settled
 from tests.browser.shop import Relay, Shop
 from tests.conftest import API, Client, ClientFactory, Database, FakeClock, get_data, until
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.browser
+
+ELSEWHERE = SITE.parent / "elsewhere"
 
 Row: TypeAlias = tuple[str, dict[str, Any] | None, str | None, str | None, int]
 
@@ -516,4 +518,31 @@ async def test_a_page_that_was_fetched_ahead_is_counted_when_it_is_seen(
     await settled(site, 3)
     views = [row[2] for row in await rows(database) if row[0] == "page_view"]
     assert views == ["/", "/b"]
+    assert visitor.problems == []
+
+
+async def test_the_example_sends_what_it_says(
+    browser: Browser, client: Client, shop: Shop, database: Database
+) -> None:
+    text = (ELSEWHERE / "index.html").read_text(encoding="utf-8")
+    assert text.count("http://127.0.0.1:8080/") == 1
+    shop.page = text.replace("http://127.0.0.1:8080/", str(client.make_url("/")))
+    shop.policy = ""
+    visitor = await enter(browser, client, shop)
+    page = await visit(visitor, "/")
+    await press(page, "text=Pricing")
+    await press(page, "text=Sign up")
+    await press(page, "text=Subscribe")
+    found = [(row[0], row[2]) for row in await stored(database, 9)]
+    assert sorted(found) == [
+        ("click", "/"),
+        ("click", "/pricing"),
+        ("click", "/pricing"),
+        ("form_submit", "/pricing"),
+        ("newsletter", "/pricing"),
+        ("opened", "/"),
+        ("page_view", "/"),
+        ("page_view", "/pricing"),
+        ("signup", "/pricing"),
+    ]
     assert visitor.problems == []
