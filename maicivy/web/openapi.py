@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from maicivy import __version__
 from maicivy.web import schemas, schemas_events, schemas_insights
 from maicivy.web.middleware import ANALYTICS
-from maicivy.web.openapi_collect import collect
+from maicivy.web.openapi_collect import collect, script
 from maicivy.web.openapi_insights import insights, spans
 from maicivy.web.openapi_me import me
 from maicivy.web.openapi_parts import (
     HEADERS,
-    KEPT,
     LIVE_FEED,
     REVALIDATION,
     UNCHANGED,
@@ -69,7 +68,7 @@ def document(
         me(),
         _operation(),
         _pages(),
-        {tracker: _tracker()},
+        script(tracker),
     ):
         for path, described in part.items():
             paths[path] = paths.get(path, {}) | described
@@ -296,18 +295,6 @@ def _pages() -> Json:
         "/static/{path}": static,
         "/": _get("pages", "get_root", "Where to begin", {"302": lead}),
     }
-
-
-def _tracker() -> Json:
-    script = {"text/javascript": {"schema": schemas.STRING}}
-    responses = {
-        "200": answered("The script.", script),
-        "304": answered("It is still the one that `If-None-Match` names."),
-    }
-    for response in responses.values():
-        response["headers"] |= KEPT
-    summary = "The script that pages of any site send events with"
-    return _get("pages", "get_tracker", summary, responses)
 
 
 def _get(tag: str, name: str, summary: str, responses: Json) -> Json:

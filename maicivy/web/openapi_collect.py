@@ -7,7 +7,7 @@ from maicivy.web import schemas, schemas_events
 from maicivy.web.collect import EVENTS_PER_PLACE, MAX_BATCH_BYTES
 from maicivy.web.intake import BODY_SECONDS, MAX_BODY_BYTES
 from maicivy.web.middleware import ANALYTICS
-from maicivy.web.openapi_parts import RATE_HEADERS, cookie, errors, json_answer
+from maicivy.web.openapi_parts import KEPT, RATE_HEADERS, answered, cookie, errors, json_answer
 from maicivy.web.schemas import Json, ref
 
 _KINDS = ("application/json", "text/plain")
@@ -20,6 +20,24 @@ def collect(other_path: str | None = None) -> Json:
         again = _several() | {"operationId": "post_events_again", "summary": "The same"}
         paths[other_path] = {"post": again}
     return paths
+
+
+def script(path: str) -> Json:
+    """Describe the tracker, which is served at `path`."""
+    text = {"text/javascript": {"schema": schemas.STRING}}
+    responses = {
+        "200": answered("The script.", text),
+        "304": answered("It is still the one that `If-None-Match` names."),
+    }
+    for response in responses.values():
+        response["headers"] |= KEPT
+    operation = {
+        "tags": ["collect"],
+        "summary": "The script that pages of any site send events with",
+        "operationId": "get_tracker",
+        "responses": responses,
+    }
+    return {path: {"get": operation}}
 
 
 def _one() -> Json:

@@ -112,7 +112,7 @@ async def test_everything_is_a_row(
     visitor = await enter(browser, client, shop)
     page = await visit(visitor, "/shop?utm_source=news&secret=1#top")
     home, item = "/shop?utm_source=news", "/item?utm_source=mail"
-    start, there = f"{shop.origin}/shop", f"{shop.origin}/item"
+    start, there = "/shop", "/item"  # as referrers
     await page.clock.run_for(1500)
     plain = await press(page, "h1")
     buy = await press(page, "#buy")
@@ -432,6 +432,10 @@ def is_sent_to(path: str) -> Callable[[Request], bool]:
     return lambda request: request.method == "POST" and urlsplit(request.url).path == path
 
 
+def is_of(path: str) -> Callable[[Request], bool]:
+    return lambda request: urlsplit(request.url).path == path
+
+
 def has_sent(visitor: Visitor, count: int) -> bool:
     return len(visitor.events) >= count
 
@@ -478,8 +482,7 @@ async def test_a_page_that_the_server_serves_is_counted_once(
         (tmp_path / f"{name}.html").write_text(OWN_PAGE, encoding="utf-8")
     site = await make_client(site_dir=tmp_path)
     visitor = await Visitor.start(browser, site)
-    page = await visitor.context.new_page()
-    await page.goto("/")
+    page = await visit(visitor, "/")
     await until(functools.partial(has_sent, visitor, 1))
     await settled(site, 1)
     await page.reload()
@@ -508,9 +511,8 @@ async def test_a_page_that_was_fetched_ahead_is_counted_when_it_is_seen(
     (tmp_path / "b.html").write_text(OWN_PAGE, encoding="utf-8")
     site = await make_client(site_dir=tmp_path, content_security_policy="")
     visitor = await Visitor.start(browser, site)
-    page = await visitor.context.new_page()
-    async with page.expect_request("**/b") as fetched:
-        await page.goto("/")
+    async with visitor.context.expect_event("request", is_of("/b")) as fetched:
+        page = await visit(visitor, "/")
     assert "prefetch" in (await (await fetched.value).all_headers())["sec-purpose"]
     await settled(site, 1)
     await page.locator("a").press("Enter")
