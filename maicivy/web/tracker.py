@@ -11,9 +11,10 @@ from urllib.parse import unquote, urlsplit
 from aiohttp import web
 
 from maicivy.ingest.event import MAX_URL_LENGTH, PAGE_LOAD, PAGE_VIEW
+from maicivy.ingest.pages import UNTRACKED
 from maicivy.web.files import STATIC_FOLDER, content_type_of, find_file
 from maicivy.web.keys import AHEAD, CONFIG, TRACKER
-from maicivy.web.middleware import ANALYTICS, UNTRACKED
+from maicivy.web.middleware import ANALYTICS
 
 if TYPE_CHECKING:
     from pathlib import Path
