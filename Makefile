@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 600
 MAICIVY_SITE_DIR ?= examples/site
 export MAICIVY_SITE_DIR
 
-.PHONY: help run test lint chaos sabotage audit fuzz bench clean
+.PHONY: help run test lint tracker chaos sabotage audit fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ lint: $(VENV)/.test ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+tracker: $(VENV)/.test ## make the tracker's small file of its source
+	@$(BIN)/python -m tests.minify
 
 chaos: $(VENV)/.test ## break everything on purpose and judge; writes the table in docs/reliability.md
 	@env -u MAICIVY_SITE_DIR $(BIN)/python -m tests.chaos $(CHAOS)

@@ -28,12 +28,14 @@ from maicivy.storage.grants import Grants
 from maicivy.storage.stores import Stores, open_stores
 from maicivy.web import keys, live, login, ops
 from maicivy.web.access import Access
+from maicivy.web.ahead import Ahead
 from maicivy.web.connection import Runner
 from maicivy.web.door import Bounds, Door
 from maicivy.web.intake import Intake
 from maicivy.web.middleware import explain, guard
 from maicivy.web.password import Password
 from maicivy.web.routes import MIDDLEWARES, opened, routes
+from maicivy.web.tracker import Tracker
 
 # Each may hold a connection of those for reports for minutes.
 MAX_EXPORTS = 2
@@ -72,6 +74,8 @@ def create_app(
     app[keys.SOCKETS] = set()
     app[keys.EXPORTS] = Seats(MAX_EXPORTS)
     app[keys.OPENED] = opened(config)
+    app[keys.AHEAD] = Ahead(app[keys.PROXIES])
+    app[keys.TRACKER] = Tracker.of(config)
     app.add_routes(routes(config))
 
     @contextlib.asynccontextmanager

@@ -30,6 +30,12 @@ MIN_PASSWORD_LENGTH = 12
 MAX_PASSWORD_LENGTH = 500
 # What a query parameter may be called to be listed, and to be found on the list.
 PARAMETER_NAME = r"[\w.~\[\]-]{1,100}"
+# Where the program's own addresses begin, those to come too.
+TAKEN = frozenset(
+    {"api", "badge", "dashboard", "docs", "embed", "health", "login", "logout", "metrics"}
+    | {"openapi.json", "share", "static", "ws"}
+)
+MAX_ADDRESS = 100
 QUERY_PARAMETERS = ("theme", "utm_*", "ref", "lang")
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; connect-src 'self'; object-src 'none'; "
@@ -138,6 +144,14 @@ def _boolean(text: str) -> bool:
     return _choice("true", "false")(text) == "true"
 
 
+def _address(text: str) -> str:
+    if not re.fullmatch(r"(?:/[A-Za-z0-9][A-Za-z0-9._~-]*){1,8}", text) or len(text) > MAX_ADDRESS:
+        raise ValueError("must be a path such as /stats.js")
+    if text.split("/")[1] in TAKEN:
+        raise ValueError(f"must not begin with /{text.split('/')[1]}, which is the program's own")
+    return text
+
+
 def _directory(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_dir():
@@ -190,6 +204,13 @@ SETTINGS: tuple[Setting, ...] = (
         _policy,
         CONTENT_SECURITY_POLICY,
         "what browsers allow pages of the site to load; off leaves it to the pages",
+    ),
+    Setting("MAICIVY_TRACKER_PATH", _address, "/maicivy.js", "address of the tracker, a script"),
+    Setting(
+        "MAICIVY_COLLECT_PATH",
+        _address,
+        None,
+        "another address of /api/v1/analytics/events, which the tracker then sends to",
     ),
     Setting(
         "MAICIVY_QUERY_PARAMETERS",
@@ -291,6 +312,8 @@ class Config:
     data_dir: Path = Path("data")
     site_dir: Path | None = None
     content_security_policy: str = CONTENT_SECURITY_POLICY
+    tracker_path: str = "/maicivy.js"
+    collect_path: str | None = None
     query_parameters: tuple[str, ...] = QUERY_PARAMETERS
     secret_key: str | None = dataclasses.field(default=None, repr=False)
     dashboard_password: str | None = dataclasses.field(default=None, repr=False)

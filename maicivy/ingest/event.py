@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from maicivy.errors import InvalidRequest
+from maicivy.ingest.links import CLICK, name_click
 from maicivy.ingest.redact import redact_data, redact_url, redact_value
-from maicivy.ingest.urls import without_query
+from maicivy.ingest.urls import own_path, without_query
 from maicivy.jsontext import encode_text
 from maicivy.periods import EventIds
 
@@ -39,7 +40,9 @@ _URL = re.compile(URL)
 # What is left of header bytes that are no UTF-8; PostgreSQL takes no text that holds it.
 _UNDECODED = re.compile(r"[\ud800-\udfff]")
 _IDS = EventIds()
+PAGE_VIEW, PAGE_LOAD = "page_view", "page_load"
 _SAME_AS = {
+    PAGE_LOAD: PAGE_VIEW,
     "cv_theme_selected": "cv_theme_change",
     "letter_generated": "letter_generate",
     "pdf_downloaded": "pdf_download",
@@ -99,18 +102,23 @@ def check_fields(
     """Return the fields of a `POST /event` body; raises `InvalidRequest` naming the wrong one.
 
     `parameters` are those that a page URL keeps; `own_hosts` are the hosts whose absolute URLs are
-    stored as paths; `referer` is the header that stands in for an absent `referrer`.
+    stored as paths; `referer` is the header that stands in for an absent `referrer`; an empty one
+    says that there is none.
     """
     event_type = _event_type(body)
     data = _data(body)
-    clean = redact_data(data) if data is not None else None
     url, referrer = _url(body, "page_url"), _url(body, "referrer")
+    if event_type == CLICK and data and "href" in data:
+        event_type, data = name_click(data, url, own_hosts)
+    clean = redact_data(data) if data is not None else None
     # by position, and so below: names cost half a microsecond
     return Fields(
         event_type,
         clean,
         _stored_page(url, parameters, own_hosts) if url else None,
-        _stored_referrer(referrer, own_hosts) if referrer else referer_of(referer, own_hosts),
+        _stored_referrer(referrer, own_hosts)
+        if referrer
+        else _unsaid_referrer(body, referer, own_hosts),
         _duration(body),
         _letter_type(data or {}) if event_type == "letter_generate" else None,
         _event_id(body),
@@ -205,6 +213,12 @@ def referer_of(header: str | None, own_hosts: frozenset[str] = frozenset()) -> s
     return _stored_referrer(header, own_hosts)
 
 
+def _unsaid_referrer(
+    body: dict[str, Any], referer: str | None, own_hosts: frozenset[str]
+) -> str | None:
+    return None if body.get("referrer") == "" else referer_of(referer, own_hosts)
+
+
 def _invalid(field: str, rule: str) -> InvalidRequest:
     return InvalidRequest(f"The field {field} {rule}.", code="invalid_field")
 
@@ -261,24 +275,12 @@ def _url(body: dict[str, Any], field: str) -> str | None:
 
 @lru_cache(maxsize=2048)
 def _stored_page(url: str, parameters: QueryParameters, own_hosts: frozenset[str]) -> str:
-    return _own_path(stored_url(url, parameters), own_hosts)
+    return own_path(stored_url(url, parameters), own_hosts)
 
 
 @lru_cache(maxsize=2048)
 def _stored_referrer(url: str, own_hosts: frozenset[str]) -> str:
-    return _own_path(redact_url(without_query(url))[:MAX_URL_LENGTH], own_hosts)
-
-
-def _own_path(url: str, own_hosts: frozenset[str]) -> str:
-    """Return an absolute URL of this site as its path, and any other URL as it is."""
-    if url.startswith("/") or not url.lower().startswith(("http://", "https://")):
-        return url
-    rest = url.partition("//")[2]
-    end = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
-    if rest[:end].lower() not in own_hosts:
-        return url
-    path = rest[end:]
-    return path if path.startswith("/") else f"/{path}"
+    return own_path(redact_url(without_query(url))[:MAX_URL_LENGTH], own_hosts)
 
 
 def _duration(body: dict[str, Any]) -> int:

@@ -110,6 +110,18 @@ def without_query(url: str) -> str:
     return origin + NO_PARAMETERS.clean(path)
 
 
+def own_path(url: str, own_hosts: frozenset[str]) -> str:
+    """Return an absolute URL of this site as its path, and any other URL as it is."""
+    if url.startswith("/") or not url.lower().startswith(("http://", "https://")):
+        return url
+    rest = url.partition("//")[2]
+    end = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
+    if rest[:end].lower() not in own_hosts:
+        return url
+    path = rest[end:]
+    return path if path.startswith("/") else f"/{path}"
+
+
 def _without_pairs(segment: re.Match[str]) -> str:
     text = segment[0]
     mark = _MARK.search(text)

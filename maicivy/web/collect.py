@@ -14,6 +14,7 @@ from maicivy.web.answers import json_response
 from maicivy.web.client import is_https, session_cookie
 from maicivy.web.intake import MAX_BODY_BYTES, too_large
 from maicivy.web.keys import INTAKE, LEDGER, PROXIES, WRITER
+from maicivy.web.tracker import counted_load
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -81,6 +82,8 @@ async def post_events(request: web.Request) -> web.Response:
         return _not_tracked(identity)
     for reason in batch.refused.values():
         ledger.refuse(reason)
+    if batch.counted is not None:
+        ledger.drop(DropReason.DUPLICATE)
     batch.end(await request.app[WRITER].store_all(batch.valid))
     response = batch.answer()
     _give_cookie(response, identity, secure=is_https(request, request.app[PROXIES]))
@@ -94,6 +97,8 @@ class _Batch:
         self.events: list[Any] = []
         self.valid: list[Event] = []
         self.refused: dict[int, ApiError] = {}
+        # The place of a page view that was counted as the page was served.
+        self.counted: int | None = None
         self._indexes: list[int] = []
         self._replayed: set[int] = set()
 
@@ -112,14 +117,18 @@ class _Batch:
         if isinstance(identity, DropReason):
             return identity
         may_be_long = len(body) > MAX_BODY_BYTES
+        load = counted_load(request, self.events)
         for index, value in enumerate(self.events):
             try:
                 fields = intake.check(sender.head, _event_body(value, may_be_long=may_be_long))
             except ApiError as error:
                 self.refused[index] = error
-            else:
-                self.valid.append(intake.event(fields, identity, sender))
-                self._indexes.append(index)
+                continue
+            if index == load:
+                self.counted = index
+                continue
+            self.valid.append(intake.event(fields, identity, sender))
+            self._indexes.append(index)
         return identity
 
     def end(self, outcomes: list[Outcome]) -> None:
@@ -146,6 +155,8 @@ class _Batch:
         return {"index": index, "status": 201, "code": self._code(index)}
 
     def _code(self, index: int) -> str:
+        if index == self.counted:
+            return "counted"
         return "replayed" if index in self._replayed else "tracked"
 
 

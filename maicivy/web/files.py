@@ -30,6 +30,7 @@ _TYPES = {
     ".json": "application/json",
     ".mjs": "text/javascript",
     ".svg": "image/svg+xml",
+    ".ts": "text/plain",
     ".txt": "text/plain",
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
@@ -94,14 +95,19 @@ def find_file(folder: Path, path: str) -> Path | None:
     return None
 
 
+def content_type_of(file: Path) -> str:
+    """Return the type that the name of `file` stands for."""
+    content_type = _TYPES.get(file.suffix.lower()) or mimetypes.guess_type(file.name)[0]
+    return content_type or "application/octet-stream"
+
+
 def file_response(file: Path, policy: str) -> web.FileResponse:
     """Return `file` with its type; browsers ask each time whether it changed.
 
     A page may bring its visitor's cookie, so no cache that visitors share may keep it. `policy` is
     the Content-Security-Policy of a page; an empty one is left out.
     """
-    content_type = _TYPES.get(file.suffix.lower()) or mimetypes.guess_type(file.name)[0]
-    content_type = content_type or "application/octet-stream"
+    content_type = content_type_of(file)
     if content_type.startswith("text/"):
         content_type += "; charset=utf-8"
     caching = "private, no-cache" if content_type.startswith("text/html") else "no-cache"

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from maicivy.periods import Clock
     from maicivy.web.access import Access, Reader
+    from maicivy.web.ahead import Ahead
     from maicivy.web.intake import Intake
+    from maicivy.web.tracker import Tracker
 
 CONFIG = web.AppKey("CONFIG", Config)
 CLOCK: web.AppKey[Clock] = web.AppKey("CLOCK")
@@ -55,6 +57,8 @@ LIMITER = web.AppKey("LIMITER", RateLimiter)
 WRITER = web.AppKey("WRITER", Writer)
 HUB = web.AppKey("HUB", Hub)
 INTAKE: web.AppKey[Intake] = web.AppKey("INTAKE")
+AHEAD: web.AppKey[Ahead] = web.AppKey("AHEAD")
+TRACKER: web.AppKey[Tracker] = web.AppKey("TRACKER")
 DOOR = web.AppKey("DOOR", Door)
 SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])
 EXPORTS = web.AppKey("EXPORTS", Seats)

@@ -17,11 +17,13 @@ from maicivy.ingest.pages import UNTRACKED
 from maicivy.logs import fields
 from maicivy.periods import Moment
 from maicivy.web.access import keep_private
+from maicivy.web.ahead import is_ahead
 from maicivy.web.answers import error_response, put_standard_headers
 from maicivy.web.client import allowed_origin, check_host, client_of, is_https, session_cookie
 from maicivy.web.files import file_response, find_file
 from maicivy.web.keys import (
     ADDRESSES,
+    AHEAD,
     CLOCK,
     CONFIG,
     EXTRA_HEADERS,
@@ -65,7 +67,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await explain(request, handler)
     if origin is not None and not response.prepared:
         share(response, origin)
-    if request.path.startswith(ANALYTICS):
+    if request.path.startswith(ANALYTICS) or request.path == request.app[CONFIG].collect_path:
         resource = request.match_info.route.resource
         request.app[METRICS].observe_request(
             resource.canonical if resource else "unmatched",
@@ -114,7 +116,11 @@ async def pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = _page_of_site(request) or await handler(request)
     if _is_page(request, response):
         try:
-            _track_page(request, response)
+            if is_ahead(request):
+                request.app[AHEAD].note(request)
+            else:
+                request.app[AHEAD].take(request, request.path)
+                _track_page(request, response)
         except Exception:
             log.exception("page view not tracked")
     return response
@@ -199,8 +205,6 @@ def _is_page(request: web.Request, response: web.StreamResponse) -> bool:
         and not response.prepared
         and not UNTRACKED.match(request.path)
         and not request.get(UNCOUNTED, False)
-        and "prefetch" not in request.headers.get("Sec-Purpose", "")
-        and "prefetch" not in request.headers.get("Purpose", "")
     )
 
 

@@ -9,7 +9,7 @@ from maicivy import __version__
 from maicivy.web import schemas, schemas_events, schemas_insights
 from maicivy.web.middleware import ANALYTICS
 from maicivy.web.openapi_access import SCHEMES, Operations, access, login, protect
-from maicivy.web.openapi_collect import collect
+from maicivy.web.openapi_collect import collect, script
 from maicivy.web.openapi_insights import insights, spans
 from maicivy.web.openapi_me import me
 from maicivy.web.openapi_parts import (
@@ -54,15 +54,30 @@ document's operations that ask for it say so. Sending events is open to all.
 
 @functools.cache
 def document(
-    *, metrics: bool = True, root: bool = True, protected: Operations = frozenset()
+    *,
+    metrics: bool = True,
+    root: bool = True,
+    tracker: str = "/maicivy.js",
+    collect_path: str | None = None,
+    protected: Operations = frozenset(),
 ) -> Json:
     """Return the whole description.
 
-    `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own, and
-    `protected` which operations (path and method) are behind the password, if there is one.
+    `metrics` says whether `/metrics` is on this port, `root` whether `/` is the program's own;
+    `tracker` is the tracker's address, `collect_path` another one of `/events`; `protected` are the
+    operations (path and method) behind the password, if there is one.
     """
     paths: Json = {}
-    for part in (_reports(), insights(), collect(), me(), access(), _operation(), _pages()):
+    for part in (
+        _reports(),
+        insights(),
+        collect(collect_path),
+        me(),
+        access(),
+        _operation(),
+        _pages(),
+        script(tracker),
+    ):
         for path, described in part.items():
             paths[path] = paths.get(path, {}) | described
     components = {"schemas": _components(), "headers": HEADERS}

@@ -7,15 +7,37 @@ from maicivy.web import schemas, schemas_events
 from maicivy.web.collect import EVENTS_PER_PLACE, MAX_BATCH_BYTES
 from maicivy.web.intake import BODY_SECONDS, MAX_BODY_BYTES
 from maicivy.web.middleware import ANALYTICS
-from maicivy.web.openapi_parts import RATE_HEADERS, cookie, errors, json_answer
+from maicivy.web.openapi_parts import KEPT, RATE_HEADERS, answered, cookie, errors, json_answer
 from maicivy.web.schemas import Json, ref
 
 _KINDS = ("application/json", "text/plain")
 
 
-def collect() -> Json:
-    """Describe how events are sent, alone and together."""
-    return {f"{ANALYTICS}/event": {"post": _one()}, f"{ANALYTICS}/events": {"post": _several()}}
+def collect(other_path: str | None = None) -> Json:
+    """Describe how events are sent, alone and together, which may have another path too."""
+    paths = {f"{ANALYTICS}/event": {"post": _one()}, f"{ANALYTICS}/events": {"post": _several()}}
+    if other_path is not None:
+        again = _several() | {"operationId": "post_events_again", "summary": "The same"}
+        paths[other_path] = {"post": again}
+    return paths
+
+
+def script(path: str) -> Json:
+    """Describe the tracker, which is served at `path`."""
+    text = {"text/javascript": {"schema": schemas.STRING}}
+    responses = {
+        "200": answered("The script.", text),
+        "304": answered("It is still the one that `If-None-Match` names."),
+    }
+    for response in responses.values():
+        response["headers"] |= KEPT
+    operation = {
+        "tags": ["collect"],
+        "summary": "The script that pages of any site send events with",
+        "operationId": "get_tracker",
+        "responses": responses,
+    }
+    return {path: {"get": operation}}
 
 
 def _one() -> Json:
@@ -78,7 +100,8 @@ def _several() -> Json:
             f" bytes, each as in `POST /event`. Answers once all that are valid are durable, which"
             " happens in one transaction; `data` says of each what became of it. An event that is"
             f" not valid is refused alone. In the rate limit every {EVENTS_PER_PLACE} events, begun"
-            " ones too, weigh one request."
+            " ones too, weigh one request. A `page_load` of a page that this server has served"
+            " from `MAICIVY_SITE_DIR`, and so counted, is answered `counted`."
         ),
         "operationId": "post_events",
         "parameters": _sender(),

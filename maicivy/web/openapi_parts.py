@@ -98,6 +98,7 @@ HEADERS: Json = {
         {"enum": [REVALIDATED, f"private, {REVALIDATED}"]},
         required=True,
     ),
+    "Cache-Control-Public": _header("It is kept for a while.", schemas.STRING, required=True),
     "ETag": _header("Names these bytes.", schemas.STRING, required=True),
     "Access-Control-Allow-Origin": _header(
         "Every page may read this document.", schemas.STRING, required=True
@@ -117,6 +118,12 @@ HEADERS: Json = {
 REVALIDATION: Json = {
     "Cache-Control": ref("Cache-Control-Revalidated", "headers"),
     "ETag": ref("ETag", "headers"),
+}
+# What the tracker's script is kept by.
+KEPT: Json = {
+    "Cache-Control": ref("Cache-Control-Public", "headers"),
+    "ETag": ref("ETag", "headers"),
+    "Access-Control-Allow-Origin": ref("Access-Control-Allow-Origin", "headers"),
 }
 UNCHANGED: Json = answered("It is still the one that `If-None-Match` names.")
 UNCHANGED["headers"] |= REVALIDATION

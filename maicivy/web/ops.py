@@ -73,6 +73,8 @@ async def get_openapi(request: web.Request) -> web.Response:
         metrics=config.metrics_port is None,
         root=config.site_dir is None,
         protected=_protected(request.app),
+        tracker=config.tracker_path,
+        collect_path=config.collect_path,
     )
     return web.json_response(described, headers={"Access-Control-Allow-Origin": "*"})
 

@@ -21,6 +21,7 @@ from maicivy.web import (
     ops,
     reports,
     shares,
+    tracker,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ OPEN: frozenset[Handler] = frozenset(
         login.post_login,
         login.post_logout,
         login.get_share,
+        tracker.get_tracker,
     }
 )
 IMAGES: frozenset[Handler] = frozenset({badge.get_badge, chart.get_chart})
@@ -108,6 +110,9 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
             web.post(access.LOGIN, login.post_login),
             web.post(access.LOGOUT, login.post_logout),
         ]
+    listed.append(web.get(config.tracker_path, tracker.get_tracker))
+    if config.collect_path is not None:
+        listed.append(web.post(config.collect_path, collect.post_events))
     if config.metrics_port is None:
         listed.append(web.get("/metrics", ops.get_metrics))
     if config.site_dir is None:

@@ -196,7 +196,11 @@ _ITEM: Json = {
     "properties": {
         "index": {"type": "integer", "minimum": 0, "description": "Its place in the request."},
         "status": {"enum": [201, 400, 413], "description": "As `POST /event` would answer it."},
-        "code": {"type": "string", "description": "`tracked`, `replayed`, or why it was refused."},
+        "code": {
+            "type": "string",
+            "description": "`tracked`, `replayed`, `counted` (with its page), or why it was"
+            " refused.",
+        },
         "error": {"type": "string", "description": "The same for a person, if it was refused."},
     },
     "additionalProperties": False,
@@ -210,7 +214,8 @@ LEDGER = object_of(
     since={"type": "string", "format": "date-time", "description": "When this program began."},
     received=COUNT,
     stored=COUNT,
-    duplicate=COUNT | {"description": "Sent again with the same `event_id`."},
+    duplicate=COUNT
+    | {"description": "Sent again with the same `event_id`, or a view counted with its page."},
     bot=COUNT,
     opted_out=COUNT,
     rate_limited=COUNT,

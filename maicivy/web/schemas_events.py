@@ -45,7 +45,13 @@ def event() -> Json:
     """Return the schema of the body of `POST /event`."""
     url: Json = {"type": ["string", "null"], "maxLength": MAX_URL_LENGTH, "pattern": URL}
     fields: Json = {
-        "event_type": {"type": "string", "pattern": f"^{EVENT_TYPE}$"},
+        "event_type": {
+            "type": "string",
+            "pattern": f"^{EVENT_TYPE}$",
+            "description": "Some mean more. `page_load` is a `page_view`. A `click` whose data has"
+            " an `href` is a `pdf_download`, a `file_download` or, if the link leads to another"
+            " site, a `link_click`; else it stays a click, without the `href`.",
+        },
         "event_data": any_object(ref("Level3")) | {"type": ["object", "null"]},
         "page_url": url
         | {
@@ -53,7 +59,10 @@ def event() -> Json:
             "`theme`, `utm_*`, `ref`, `lang`), redacted; of a fragment a hash route stays."
         },
         "referrer": url
-        | {"description": "Stored without query and fragment. Without it, the header `Referer`."},
+        | {
+            "description": "Stored without query and fragment. Without it, the header `Referer`; an"
+            " empty one says that there is none."
+        },
         "session_duration": {
             "type": ["integer", "null"],
             "minimum": 0,

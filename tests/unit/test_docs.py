@@ -76,6 +76,18 @@ def shown_default(setting: Setting) -> str:
     return value.key if isinstance(value, ZoneInfo) else str(value)
 
 
+def test_the_line_before_the_tracker_is_the_same_everywhere() -> None:
+    files = ("README.md", "docs/tracker.md", "examples/elsewhere/index.html")
+    lines = {
+        line
+        for name in files
+        for line in read(ROOT / name).splitlines()
+        if line.startswith("<script>window.maicivy")
+    }
+    assert len(lines) == 1
+    assert all(next(iter(lines)) in read(ROOT / name) for name in files)
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 
