@@ -33,6 +33,7 @@ from maicivy.web.connection import Runner
 from maicivy.web.door import Bounds, Door
 from maicivy.web.intake import Intake
 from maicivy.web.middleware import explain, guard
+from maicivy.web.packed import Packed
 from maicivy.web.password import Password
 from maicivy.web.routes import MIDDLEWARES, opened, routes
 from maicivy.web.tracker import Tracker
@@ -71,6 +72,7 @@ def create_app(
     app[keys.LEDGER] = Ledger(app[keys.METRICS], member.since if member else clock())
     app[keys.SEATS] = _seats(config, member)
     app[keys.DOOR] = Door(bounds or Bounds(config.max_connections), app[keys.METRICS])
+    app[keys.PACKED] = Packed()
     app[keys.SOCKETS] = set()
     app[keys.EXPORTS] = Seats(MAX_EXPORTS)
     app[keys.OPENED] = opened(config)

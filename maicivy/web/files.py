@@ -9,6 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from maicivy.web.keys import PACKED
+
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
@@ -122,4 +124,5 @@ async def get_static(request: web.Request) -> web.StreamResponse:
     file = find_file(STATIC_FOLDER, request.match_info["path"])
     if file is None:
         raise web.HTTPNotFound
-    return file_response(file, OWN_POLICY)
+    response = file_response(file, OWN_POLICY)
+    return await request.app[PACKED].pack(request, response, file) or response

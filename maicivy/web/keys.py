@@ -26,6 +26,7 @@ from maicivy.storage.postgres import Postgres
 from maicivy.storage.realtime import Realtime
 from maicivy.storage.stores import Stores
 from maicivy.web.door import Door
+from maicivy.web.packed import Packed
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -59,6 +60,7 @@ HUB = web.AppKey("HUB", Hub)
 INTAKE: web.AppKey[Intake] = web.AppKey("INTAKE")
 AHEAD: web.AppKey[Ahead] = web.AppKey("AHEAD")
 TRACKER: web.AppKey[Tracker] = web.AppKey("TRACKER")
+PACKED = web.AppKey("PACKED", Packed)
 DOOR = web.AppKey("DOOR", Door)
 SOCKETS = web.AppKey("SOCKETS", set[web.WebSocketResponse])
 EXPORTS = web.AppKey("EXPORTS", Seats)

@@ -282,7 +282,7 @@ _FILE = {
 def _pages() -> Json:
     page = {"text/html": {"schema": schemas.STRING}}
     described = json_answer("The description.", {"type": "object"}, ["Access-Control-Allow-Origin"])
-    lead = answered("To the API page, where no site is served.", headers=["Location"])
+    lead = answered("To the dashboard, where no site is served.", headers=["Location"])
     static = _get(
         "pages",
         "get_static",
@@ -306,6 +306,9 @@ def _pages() -> Json:
             "get_docs",
             "The API for people",
             {"200": answered("The page.", page, ["Set-Cookie"])} | _FILE,
+        ),
+        "/dashboard": _get(
+            "pages", "get_dashboard", "The numbers for people", {"200": answered("The page.", page)}
         ),
         "/static/{path}": static,
         "/": _get("pages", "get_root", "Where to begin", {"302": lead}),

@@ -99,5 +99,5 @@ async def get_api_page(_: web.Request) -> web.StreamResponse:
 
 
 async def get_root(_: web.Request) -> web.Response:
-    """Lead to the API page where no site is served."""
-    return web.Response(status=302, headers={"Location": "/docs"})
+    """Lead to the dashboard where no site is served."""
+    return web.Response(status=302, headers={"Location": "/dashboard"})

@@ -11,6 +11,7 @@ from maicivy.web import (
     badge,
     chart,
     collect,
+    dashboard,
     exports,
     files,
     insights,
@@ -101,6 +102,7 @@ def routes(config: Config) -> list[web.AbstractRouteDef]:
         web.get("/health/deep", ops.get_deep_health),
         web.get("/openapi.json", ops.get_openapi),
         web.get("/docs", ops.get_api_page),
+        web.get("/dashboard", dashboard.get_dashboard),
         web.get("/static/{path:.+}", files.get_static),
     ]
     if config.dashboard_password is not None:

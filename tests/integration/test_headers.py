@@ -11,6 +11,7 @@ import pytest
 
 from maicivy.config import Config
 from maicivy.storage.postgres import Postgres
+from maicivy.web.dashboard import POLICY
 from maicivy.web.files import OWN_POLICY
 from tests.conftest import API
 
@@ -49,7 +50,9 @@ ANSWERS: list[tuple[str, str, dict[str, str], str, int, str | None]] = [
     ("GET", "/cv.pdf", {}, "", 200, None),
     ("GET", "/docs", {}, "", 200, OWN_POLICY),
     ("GET", "/static/docs.html", {}, "", 200, OWN_POLICY),
-    ("GET", "/static/docs.js", {}, "", 200, None),
+    ("GET", "/static/docs.js", {}, "", 200, NOTHING),
+    ("GET", "/static/docs.js", {"Accept-Encoding": "identity"}, "", 200, None),
+    ("GET", "/dashboard", {}, "", 200, POLICY),
     ("GET", "/openapi.json", {}, "", 200, NOTHING),
     ("GET", "/metrics", {}, "", 200, NOTHING),
     ("GET", "/health", {}, "", 200, NOTHING),

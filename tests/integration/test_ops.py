@@ -123,6 +123,6 @@ async def test_metrics_on_a_port_of_their_own(make_client: ClientFactory) -> Non
         assert "maicivy_build_info" in await response.text()
 
 
-async def test_the_root_leads_to_the_api_page(client: Client) -> None:
+async def test_the_root_leads_to_the_dashboard(client: Client) -> None:
     response = await client.get("/", allow_redirects=False)
-    assert (response.status, response.headers["Location"]) == (302, "/docs")
+    assert (response.status, response.headers["Location"]) == (302, "/dashboard")

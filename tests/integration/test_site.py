@@ -337,7 +337,7 @@ async def test_the_programs_own_files_stay_in_their_folder(site: Client) -> None
 
 async def test_without_a_site_there_are_no_pages(client: Client, database: Database) -> None:
     root = await ask(client, "/")
-    assert (root.status, root.headers["Location"]) == (302, "/docs")
+    assert (root.status, root.headers["Location"]) == (302, "/dashboard")
     assert_not_found(await ask(client, "/cv"), "/cv")
     assert await views(client, database) == []
 
