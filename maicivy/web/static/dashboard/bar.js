@@ -64,16 +64,22 @@ byId("share").addEventListener("click", ({ currentTarget }) => copy(location.hre
 /** What the live connection is like. */
 const pill = byId("live");
 let retryAt = 0;
-let shownAt = null;
+let here = null; // visitors at this moment
+let hereAt = null; // when that was so
 let state = "connecting";
 
 /** Show how many are here now. */
 export function showNow(visitors) {
-  shownAt = Date.now();
-  byId("live-number").textContent = number(visitors);
-  byId("live-text").textContent = state === "offline" ? t("offline") : t("visitors_now", { n: visitors });
-  pill.dataset.visitors = visitors;
-  document.title = `(${number(visitors)}) ${location.host} · maicivy`;
+  [here, hereAt] = [visitors, Date.now()];
+  tellNow();
+}
+
+/** Write it in the language of the page. */
+export function tellNow() {
+  const isKnown = here !== null && state !== "offline";
+  byId("live-number").textContent = isKnown ? number(here) : "";
+  byId("live-text").textContent = isKnown ? t("visitors_now", { n: here }) : t(state === "offline" ? "offline" : "connecting");
+  document.title = isKnown ? `(${number(here)}) ${location.host} · maicivy` : `${location.host} · maicivy`;
 }
 
 /** Show the state of the connection; when it is lost, until when the numbers hold. */
@@ -81,10 +87,7 @@ export function showState(next, at, seconds) {
   state = next;
   retryAt = at ?? 0;
   pill.dataset.state = state;
-  if (state === "offline") {
-    byId("live-number").textContent = "";
-    byId("live-text").textContent = t("offline");
-  }
+  tellNow();
   byId("notice").hidden = state === "live" || state === "connecting";
   byId("notice").dataset.state = state;
   byId("try").hidden = state !== "offline";
@@ -95,7 +98,7 @@ function countDown(every) {
   if (state === "polling") byId("notice-text").textContent = t("polling", { seconds: every });
   if (state !== "offline") return;
   const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
-  const time = shownAt ? clock(shownAt) : "–";
+  const time = hereAt ? clock(hereAt) : "–";
   const text = t(seconds ? "offline_since" : "offline_trying", { time, seconds });
   if (byId("notice-text").textContent !== text) byId("notice-text").textContent = text;
 }

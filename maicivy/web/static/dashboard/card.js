@@ -8,17 +8,33 @@ import { t } from "./texts.js";
  * `ask(view, signal)` returns what `show(answer, view)` turns into elements.
  */
 export class Card {
-  constructor(id, { ask, show, every = 5000, skeleton = lines }) {
+  constructor(id, { ask, show, every = 5000, skeleton = lines, lazy = false }) {
     Object.assign(this, { every, ask, show });
     this.section = document.getElementById(id);
     this.body = this.section.querySelector("[data-body]");
     this.answer = null;
     this.shown = "";
     fill(this.body, skeleton());
+    if (lazy) this.#sleep();
+  }
+
+  /** Ask nothing until the reader comes near. */
+  #sleep() {
+    this.wake = { view: null };
+    this.body.setAttribute("aria-busy", "false");
+    const watcher = new IntersectionObserver(([{ isIntersecting }]) => {
+      if (!isIntersecting) return;
+      watcher.disconnect();
+      const { view, signal } = this.wake;
+      this.wake = null;
+      if (view) this.load(view, signal);
+    }, { rootMargin: "200px" });
+    watcher.observe(this.section);
   }
 
   /** Ask for another view; what is shown meanwhile is marked as old. */
   async load(view, signal) {
+    if (this.wake) return void (this.wake = { view, signal });
     this.turn = (this.turn ?? 0) + 1;
     this.body.setAttribute("aria-busy", "true");
     this.shown = "";
@@ -27,6 +43,7 @@ export class Card {
 
   /** Ask again; an answer that is the same changes nothing, one that fails leaves what is there. */
   async refresh(view, signal, loud = false) {
+    if (this.wake) return;
     const turn = this.turn;
     const isOver = () => signal?.aborted || turn !== this.turn;
     try {

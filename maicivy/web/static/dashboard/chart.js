@@ -2,8 +2,8 @@
 
 import { api } from "./api.js";
 import { Card, empty } from "./card.js";
-import { now } from "./dates.js";
-import { byId, fill, h, settings } from "./dom.js";
+import { local, now } from "./dates.js";
+import { byId, fill, h } from "./dom.js";
 import { bucket, number, percent, short, tick } from "./format.js";
 import { locale, t } from "./texts.js";
 
@@ -21,7 +21,8 @@ let plot = null;
 let drawn = "";
 const place = h("div", { className: "plot", attrs: { role: "img" } });
 const tip = h("div", { className: "tip", hidden: true, aria: { hidden: "true" } });
-const details = h("details", { className: "as-table" });
+let tell = () => null;
+const details = h("details", { className: "as-table", on: { toggle: () => tell() } });
 new ResizeObserver(() => plot?.setSize(sizeOf())).observe(place);
 
 export const chart = () => new Card("chart", {
@@ -40,7 +41,8 @@ function show({ data, meta }, view) {
   byId("chart-title").textContent = t(view.metric);
   const compared = data.some((row) => row.previous != null);
   fill(byId("legend"), compared && [key("now", t("current")), key("before", t("previous"))]);
-  fill(details, h("summary", {}, t("show_table")), rows(data, meta, compared));
+  tell = () => fill(details, h("summary", {}, t("show_table")), details.open && rows(data, meta, compared));
+  tell();
   if (!data.length) return empty(t("no_series"));
   place.setAttribute("aria-label", `${t(view.metric)}: ${number(data.reduce((sum, row) => sum + row.value, 0))}`);
   requestAnimationFrame(() => draw(data, meta, view));
@@ -93,7 +95,7 @@ function options(interval, length) {
     ...sizeOf(),
     padding: [12, 24, 0, 0],
     legend: { show: false },
-    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), settings.zone),
+    tzDate: (seconds) => local(seconds * 1000),
     scales: { y: { range: (_, least, most) => [0, Math.max(4, (most ?? 0) * 1.08)] } },
     axes: [
       { ...axis, grid: { show: false }, size: 32, space: LABEL_PX, incrs: STEPS[interval] ?? STEPS.day, values: (_, splits, at, space, step) => splits.map((split) => axisLabel(split * 1000, interval, step)) },
@@ -111,8 +113,7 @@ function options(interval, length) {
 
 /** Hours show their day at midnight. */
 function axisLabel(instant, interval, step) {
-  const local = uPlot.tzDate(new Date(instant), settings.zone);
-  const isDay = interval === "hour" && (step >= DAY || (local.getHours() === 0 && step > 7200));
+  const isDay = interval === "hour" && (step >= DAY || (local(instant).getHours() === 0 && step > 7200));
   return tick(instant, isDay ? "day" : interval);
 }
 

@@ -12,12 +12,11 @@ export async function copy(text, button) {
   } catch {
     byHand(text);
   }
-  const label = button.textContent;
   button.textContent = t("copied");
   say(t("copied"));
   button.disabled = true;
   setTimeout(() => {
-    button.textContent = label;
+    button.textContent = t(button.dataset.t ?? "copy");
     button.disabled = false;
   }, SHOWN_MS);
 }

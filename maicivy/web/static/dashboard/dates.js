@@ -7,6 +7,16 @@ const DAY_MS = 86_400_000;
 const ahead = Date.now() - settings.now;
 const dayIn = new Intl.DateTimeFormat("en-CA", { timeZone: settings.zone, year: "numeric", month: "2-digit", day: "2-digit" });
 
+const clockIn = new Intl.DateTimeFormat("en-US", {
+  timeZone: settings.zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric",
+});
+
+/** A date whose local parts are those of the instant (ms) in the site's zone. */
+export function local(instant) {
+  const [month, date, year, hour, minute, second] = clockIn.format(instant).match(/\d+/g).map(Number);
+  return new Date(year, month - 1, date, hour, minute, second);
+}
+
 /** The server's time now, in milliseconds. */
 export const now = () => Date.now() - ahead;
 

@@ -23,6 +23,7 @@ export const heatmap = () => new Card("heatmap", {
   every: 15_000,
   ask,
   show,
+  lazy: true,
   skeleton: () => h("div", { className: "bone bone-heat" }),
 });
 
@@ -104,7 +105,7 @@ function heat(canvas, points, { width, height, scale }) {
     const strength = image.data[at];
     if (!strength) continue;
     image.data.set(colours[strength], at - 3);
-    image.data[at] = Math.min(235, 40 + strength);
+    image.data[at] = Math.min(235, 1.5 * strength);
   }
   brush.putImageData(image, 0, 0);
 }

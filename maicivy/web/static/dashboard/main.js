@@ -1,6 +1,6 @@
 // The whole page: which cards there are, and what moves them.
 
-import { showBar, showNow, showState } from "./bar.js";
+import { showBar, showNow, showState, tellNow } from "./bar.js";
 import { chart, repaint } from "./chart.js";
 import { isOpen, today } from "./dates.js";
 import { byId, say } from "./dom.js";
@@ -19,9 +19,11 @@ import { welcome } from "./welcome.js";
 const POLL_SECONDS = 15;
 // Whatever else changes concerns every card.
 const CONCERNED = { compare: ["tiles", "chart"], metric: ["chart"], sources: ["sources"], devices: ["devices"], heat_page: ["heatmap"], heat_width: ["heatmap"], heat_hours: ["heatmap"] };
-const LOOKS = ["lang", "appearance", "pages", "metric"];
+// What changes how answers look and asks nothing.
+const LOOKS = { lang: null, appearance: ["chart"], pages: ["pages"], metric: ["tiles"] };
 
 speak(view());
+paint(view());
 const cards = {
   tiles: tiles(), chart: chart(), pages: lists.pages(), sources: lists.sources(), devices: lists.devices(),
   events: events(), themes: lists.themes(), letters: letters(), heatmap: heatmap(),
@@ -32,6 +34,9 @@ const refresher = new Refresher(Object.values(cards));
 function speak(shown) {
   texts.choose(shown.lang);
   texts.write();
+}
+
+function paint(shown) {
   if (shown.appearance === "auto") delete document.documentElement.dataset.appearance;
   else document.documentElement.dataset.appearance = shown.appearance;
 }
@@ -40,24 +45,28 @@ function speak(shown) {
 
 onChange((next, before) => {
   const changed = Object.keys(next).filter((name) => JSON.stringify(next[name]) !== JSON.stringify(before[name]));
-  if (changed.some((name) => LOOKS.includes(name))) dress(next);
+  refresher.view = next;
+  dress(next, changed.filter((name) => name in LOOKS));
   showBar(next);
-  const asking = changed.filter((name) => !LOOKS.includes(name) || name === "metric");
+  const asking = changed.filter((name) => !(name in LOOKS) || name in CONCERNED);
   const all = asking.some((name) => !(name in CONCERNED));
   const concerned = new Set(asking.flatMap((name) => CONCERNED[name] ?? []).map((name) => cards[name]));
   if (all) refresher.load(next);
   else if (concerned.size) refresher.load(next, [...concerned]);
-  refresher.view = next;
 });
 
 /** Show what is there in another language, in other colours, in another order. */
-function dress(next) {
-  speak(next);
+function dress(next, changed) {
+  if (!changed.length) return;
+  paint(next);
+  if (changed.includes("lang")) speak(next);
   repaint();
-  for (const card of Object.values(cards)) card.redraw(next);
+  const concerned = changed.includes("lang") ? Object.keys(cards) : changed.flatMap((name) => LOOKS[name]);
+  for (const name of concerned) cards[name].redraw(next);
+  if (!changed.includes("lang")) return;
   feed.draw();
   if (!byId("welcome").hidden) welcome(true);
-  if (now !== null) showNow(now);
+  tellNow();
 }
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
@@ -67,15 +76,13 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 
 /* ---- what happens meanwhile ---- */
 
-let now = null; // visitors at this moment
 let day = today();
 let poll = 0;
 let wasOffline = false;
 
 const live = new Live({
   numbers(data) {
-    now = data.current_visitors;
-    showNow(now);
+    showNow(data.current_visitors);
     if (day !== today()) everything();
   },
   event(message) {
