@@ -54,6 +54,7 @@ async def test_the_first_screen_is_whole_quiet_and_alone(
         assert await page.locator(f"#{card} tbody tr").count() > 0, card
     assert await page.locator("#chart canvas").count() == 1
     assert await page.locator("#feed li").count() == 30
+    await page.locator("#heatmap").scroll_into_view_if_needed()
     await page.locator("#heatmap canvas").wait_for()
     assert await page.locator("#welcome").is_hidden()
     assert await page.evaluate(SHIFTS) < 0.1

@@ -197,7 +197,9 @@ async def test_the_click_map_shows_the_page_without_visiting_it(
     visitor = await new_visitor()
     page = await open_dashboard(visitor, "?path=/cv")
     before = await summary(site)
+    await page.locator("#heatmap").scroll_into_view_if_needed()
     canvas = page.locator("#heatmap canvas")
+    await canvas.wait_for()
     assert await canvas.get_attribute("aria-label") == "Click map of /cv, 12 clicks"
     frame = page.frame_locator("#heatmap iframe")
     await frame.locator("h1").first.wait_for()

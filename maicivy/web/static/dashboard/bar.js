@@ -76,6 +76,7 @@ export function showNow(visitors) {
 
 /** Write it in the language of the page. */
 export function tellNow() {
+  if (here !== null) pill.dataset.visitors = here;
   const isKnown = here !== null && state !== "offline";
   byId("live-number").textContent = isKnown ? number(here) : "";
   byId("live-text").textContent = isKnown ? t("visitors_now", { n: here }) : t(state === "offline" ? "offline" : "connecting");

@@ -37,11 +37,12 @@ function choice(text, picked) {
 /** Tabs over a list: real ones, moved through with the arrow keys. */
 export function tabs({ id, names, chosen, onChoose }) {
   const choose = (at) => {
-    onChoose(names[(at + names.length) % names.length]);
-    document.querySelector(`#${id} [role=tab][aria-selected=true]`)?.focus();
+    const name = names[(at + names.length) % names.length];
+    onChoose(name);
+    document.getElementById(`${id}-tab-${name}`).focus();
   };
   return h("div", { className: "tabs", attrs: { role: "tablist" }, aria: { labelledby: `${id}-title` } }, names.map((name, at) => h("button", {
-    type: "button", id: `${id}-tab-${name}`, tabIndex: name === chosen ? 0 : -1, attrs: { role: "tab" }, data: { name },
+    type: "button", id: `${id}-tab-${name}`, tabIndex: name === chosen ? 0 : -1, attrs: { role: "tab" }, data: { key: `tab ${name}` },
     aria: { selected: String(name === chosen), controls: `${id}-panel` },
     on: {
       click: () => choose(at),
