@@ -39,7 +39,7 @@ export function repaint() {
 
 function show({ data, meta }, view) {
   byId("chart-title").textContent = t(view.metric);
-  const compared = data.some((row) => row.previous != null);
+  const compared = data.some((row) => row.previous);
   fill(byId("legend"), compared && [key("now", t("current")), key("before", t("previous"))]);
   tell = () => fill(details, h("summary", {}, t("show_table")), details.open && rows(data, meta, compared));
   tell();
@@ -61,9 +61,10 @@ function rows(data, meta, compared) {
 
 /** Seconds, values and previous values; what is still to come has no value. */
 function columns(data) {
+  const compared = data.some((row) => row.previous);
   const at = data.map((row) => Date.parse(row.start) / 1000);
   const last = now() / 1000;
-  return [at, data.map((row) => row.previous ?? null), data.map((row, index) => (at[index] > last ? null : row.value))];
+  return [at, data.map((row) => (compared ? row.previous : null)), data.map((row, index) => (at[index] > last ? null : row.value))];
 }
 
 function draw(data, meta, view) {

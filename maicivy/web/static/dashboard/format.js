@@ -18,7 +18,7 @@ export const short = (value) => intl(Intl.NumberFormat, { notation: "compact", m
 
 /** A share of 1 as a percentage. */
 export const percent = (value, digits = 1) =>
-  value == null ? "–" : intl(Intl.NumberFormat, { style: "percent", maximumFractionDigits: digits }).format(value);
+  value == null ? "–" : intl(Intl.NumberFormat, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 
 /** Seconds as `2m 5s`, in the reader's words. */
 export function duration(seconds) {

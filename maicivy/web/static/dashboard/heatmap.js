@@ -13,6 +13,7 @@ const VIEWPORTS = { all: 1280, phone: 390, tablet: 820, desktop: 1280 };
 const RADIUS = 26;
 const LOWEST = 640;
 const HIGHEST = 12_000;
+const FAINTEST = 0.12;
 const LISTED = 10;
 // From few to many: dark violet, magenta, orange, yellow; told apart by lightness alone, too.
 const SCALE = [[0, 75, 15, 110], [0.4, 190, 40, 100], [0.7, 245, 125, 20], [1, 252, 240, 120]];
@@ -90,11 +91,11 @@ function heat(canvas, points, { width, height, scale }) {
   Object.assign(canvas, { width, height });
   if (!points.length || !width) return;
   const brush = canvas.getContext("2d", { willReadFrequently: true });
-  const most = Math.max(...points.map((point) => point.count));
+  const most = densest(points);
   const radius = Math.max(8, RADIUS * scale);
   for (const { x, y, count } of points) {
     const glow = brush.createRadialGradient(x * scale, y * scale, 0, x * scale, y * scale, radius);
-    glow.addColorStop(0, `rgba(0, 0, 0, ${0.12 + 0.6 * (count / most)})`);
+    glow.addColorStop(0, `rgba(0, 0, 0, ${Math.max(FAINTEST, 0.9 * (count / most))})`);
     glow.addColorStop(1, "rgba(0, 0, 0, 0)");
     brush.fillStyle = glow;
     brush.fillRect(x * scale - radius, y * scale - radius, 2 * radius, 2 * radius);
@@ -108,6 +109,16 @@ function heat(canvas, points, { width, height, scale }) {
     image.data[at] = Math.min(235, 1.5 * strength);
   }
   brush.putImageData(image, 0, 0);
+}
+
+/** How many clicks came together where most did. */
+function densest(points) {
+  const cells = new Map();
+  for (const { x, y, count } of points) {
+    const cell = `${Math.round(x / RADIUS)} ${Math.round(y / RADIUS)}`;
+    cells.set(cell, (cells.get(cell) ?? 0) + count);
+  }
+  return Math.max(...cells.values());
 }
 
 let made = null;

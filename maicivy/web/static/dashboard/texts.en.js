@@ -14,7 +14,7 @@ export default {
   period_30d: "Last 30 days", period_month: "This month", period_custom: "Custom range", from: "From", to: "To",
   compare: "Compare", share: "Copy link", copied: "Copied", copy: "Copy",
   appearance: "Appearance", appearance_auto: "Auto", appearance_light: "Light", appearance_dark: "Dark",
-  language: "Language", language_auto: "Language: auto",
+  language: "Language", language_auto: "Language",
   headline: "Headline numbers",
   visitors: "Unique visitors", visits: "Visits", page_views: "Page views", events: "Events", letters: "Letters",
   conversion_rate: "Conversion", bounce_rate: "Bounce rate", mean_duration_seconds: "Visit duration",
@@ -66,5 +66,5 @@ export default {
   welcome_then: "Open one of these pages. The visit shows here within a second, without a reload.",
   welcome_served: "Pages that maicivy itself serves are counted already; the line adds clicks, downloads and time on page.",
   welcome_demo: "Or look around first, with made-up traffic in a database of its own:",
-  zone: "Days are those of {zone}.",
+  zone: "Time zone: {zone}",
 };

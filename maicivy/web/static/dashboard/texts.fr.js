@@ -14,7 +14,7 @@ export default {
   period_30d: "30 derniers jours", period_month: "Ce mois-ci", period_custom: "Dates choisies", from: "Du", to: "Au",
   compare: "Comparer", share: "Copier le lien", copied: "Copié", copy: "Copier",
   appearance: "Apparence", appearance_auto: "Auto", appearance_light: "Clair", appearance_dark: "Sombre",
-  language: "Langue", language_auto: "Langue : auto",
+  language: "Langue", language_auto: "Langue",
   headline: "Chiffres clés",
   visitors: "Visiteurs uniques", visits: "Visites", page_views: "Pages vues", events: "Événements", letters: "Lettres",
   conversion_rate: "Conversion", bounce_rate: "Taux de rebond", mean_duration_seconds: "Durée de visite",
@@ -68,5 +68,5 @@ export default {
   welcome_then: "Ouvrez une de ces pages. La visite s’affiche ici en moins d’une seconde, sans recharger.",
   welcome_served: "Les pages servies par maicivy sont déjà comptées ; la ligne ajoute les clics, les téléchargements et le temps passé.",
   welcome_demo: "Ou regardez d’abord, avec des visites inventées dans une base à part :",
-  zone: "Les jours sont ceux de {zone}.",
+  zone: "Fuseau horaire : {zone}",
 };

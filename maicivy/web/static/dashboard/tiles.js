@@ -22,7 +22,11 @@ const TILES = [
 export const tiles = () => new Card("tiles", {
   every: 1000,
   ask: api.summary,
-  show: ({ data, meta }, view) => TILES.map((one) => tile(one, data, meta, view)),
+  show: ({ data, meta }, view) => {
+    // Before the first event there is nothing to compare with.
+    const before = data.previous?.events ? data.previous : null;
+    return TILES.map((one) => tile(one, { ...data, previous: before }, meta, view));
+  },
   skeleton: () => TILES.map(() => h("div", { className: "tile" }, h("div", { className: "bone bone-3" }), h("div", { className: "bone bone-tall" }))),
 });
 
@@ -30,7 +34,7 @@ function tile([name, write, better], data, meta, view) {
   const value = data[name];
   const estimated = name === "visitors" && meta.exact === false;
   const shown = h("span", { className: "value num", data: { number: name } }, estimated && about(meta.error), value == null ? "–" : write(value));
-  const inside = [h("span", { className: "label" }, t(name)), shown, data.previous ? delta(value, data.previous[name], write, better) : null];
+  const inside = [h("span", { className: "label" }, t(name)), shown, data.previous && delta(value, data.previous[name], write, better)];
   if (!METRICS.includes(name)) return h("div", { className: "tile" }, inside);
   return h("button", {
     type: "button", className: "tile", data: { key: name }, aria: { pressed: String(view.metric === name) }, on: { click: () => change({ metric: name }) },
@@ -46,9 +50,9 @@ function about(error) {
 function delta(value, before, write, better) {
   if (value == null || before == null) return h("span", { className: "delta" }, "\u00a0");
   const way = Math.sign(value - before);
-  const said = way === 0 ? percent(0) : before === 0 ? t("new_number") : percent(Math.abs(value - before) / before, 0);
+  const said = way === 0 ? percent(0, 0) : before === 0 ? t("new_number") : percent(Math.abs(value - before) / before, 0);
   const words = t(["down_from", "same_as", "up_from"][way + 1], { change: said, before: write(before) });
   const mood = way === 0 ? "same" : way > 0 === better ? "good" : "bad";
   return h("span", { className: `delta ${mood}`, title: words },
-    h("span", { aria: { hidden: "true" } }, `${["↓", "→", "↑"][way + 1]} ${said}`), unseen(words));
+    h("span", { aria: { hidden: "true" } }, before === 0 && way ? said : `${["↓", "→", "↑"][way + 1]} ${said}`), unseen(words));
 }
