@@ -204,7 +204,7 @@ async def test_a_card_that_fails_says_so_and_can_be_asked_again(
     await page.goto("/dashboard")
     await page.locator("#sources .failed").wait_for()
     assert "The numbers are away." in await page.locator("#sources .failed").inner_text()
-    assert await page.locator("#pages tbody tr").count() > 0
+    await page.locator("#pages tbody tr").first.wait_for()
     await page.unroute(sources)
     await page.locator("#sources").get_by_role("button", name="Try again").click()
     await row(page, "sources", "Google").wait_for()

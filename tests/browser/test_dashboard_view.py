@@ -26,9 +26,10 @@ from tests.integration.test_cli import Server
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.async_api import Page
+    from playwright.async_api import Browser, Page
 
     from tests.browser.conftest import NewVisitor
+    from tests.conftest import ClientFactory
 
 pytestmark = pytest.mark.browser
 
@@ -138,7 +139,7 @@ async def test_numbers_move_by_themselves_when_somebody_comes(
         await asyncio.sleep(1.2)
         await visitor.open(path)
         await shows(page, "page_views", views)
-        assert path in await page.locator("#feed li").first.inner_text()
+        await page.locator("#feed li:first-child", has_text=path).wait_for()
     await shows(page, "visitors", 1)
     await page.locator("#live[data-visitors='1']").wait_for()
     assert reader.problems == visitor.problems == []
@@ -188,6 +189,43 @@ async def test_a_burst_asks_one_question_at_a_time(site: Client, new_visitor: Ne
     assert most == 1
     times = [at for at, url in asked if "sessions/summary" in url]
     assert all(later - at > 0.9 for at, later in itertools.pairwise(times))
+
+
+async def test_a_hidden_tab_asks_nothing(site: Client, new_visitor: NewVisitor) -> None:
+    page = await open_dashboard(await new_visitor())
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    look = """hidden => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    await page.evaluate(look, arg=True)
+    await send_event(site, "unseen", page_url="/<b>bold</b>")
+    # What a visitor sent is text, whatever it looks like.
+    await page.locator("#feed li", has_text="unseen /<b>bold</b>").wait_for()
+    await asyncio.sleep(1.5)
+    assert asked == []
+    await page.evaluate(look, arg=False)
+    await shows(page, "events", 1)
+
+
+async def test_without_a_place_on_the_feed_it_asks_by_itself(
+    browser: Browser, make_client: ClientFactory
+) -> None:
+    client = await make_client(site_dir=SITE, ws_max_connections=1)
+    async with client.ws_connect("/ws/analytics"):
+        await browse(client, 3)
+        visitor = await Visitor.start(browser, client)
+        with expected_outage(visitor):
+            page = await visitor.context.new_page()
+            await page.goto("/dashboard")
+            await page.locator("#live[data-state=polling]").wait_for()
+            assert "asked for every 15 s" in await page.locator("#notice").inner_text()
+            await shows(page, "visitors", 3)
+            assert await page.locator("#live-number").inner_text() == "3"
+    # The place is free now.
+    await page.locator("#live[data-state=live]").wait_for(timeout=40_000)
+    await page.locator("#notice").wait_for(state="hidden")
 
 
 async def test_the_click_map_shows_the_page_without_visiting_it(
