@@ -10,14 +10,15 @@ import { t } from "./texts.js";
 
 export const FOLDED = 8;
 const PAGE = 100;
+const THEMES = 20; // as many as the API tells at once
 const wanted = new Map(); // how many rows of a list the reader wants to see
 
 /** Rows of `question(more)`, as many as are wanted, and whether there are more. */
-export async function rowsOf(id, question) {
-  const most = Math.max(PAGE, wanted.get(id) ?? 0);
-  let { data: rows, meta } = await question({ limit: PAGE });
+export async function rowsOf(id, question, limit = PAGE) {
+  const most = Math.max(limit, wanted.get(id) ?? 0);
+  let { data: rows, meta } = await question({ limit });
   while (meta.next_cursor && rows.length < most) {
-    const next = await question({ limit: PAGE, cursor: meta.next_cursor });
+    const next = await question({ limit, cursor: meta.next_cursor });
     rows = [...rows, ...next.data];
     meta = next.meta;
   }
@@ -40,9 +41,9 @@ export function fold(card, id, { rows, more }, foot) {
 }
 
 /** A list with its empty state. */
-function listCard(id, { name = id, ask, describe, header = () => null, parameters = () => ({}), none = `none_${id}` }) {
+function listCard(id, { name = id, ask, describe, header = () => null, limit, parameters = () => ({}), none = `none_${id}` }) {
   const card = new Card(id, {
-    ask: (view, signal) => rowsOf(id, (more) => ask(view, signal, more)),
+    ask: (view, signal) => rowsOf(id, (more) => ask(view, signal, more), limit),
     show: (answer, view) => {
       const told = describe(view);
       const title = t(id);
@@ -114,6 +115,7 @@ export const devices = () => visitsBy("devices", ["browser", "os", "device", "la
 
 export const themes = () => listCard("themes", {
   ask: api.themes,
+  limit: THEMES,
   describe: () => ({
     columns: [[t("theme"), (row) => label("theme", row.theme)], visitors(), [t("views"), (row) => number(row.views)]],
     size: (row) => row.views,
