@@ -24,8 +24,9 @@ export const api = {
   sources: (view, signal, more) => ask("sources", { by: view.sources, ...asked(view), ...more }, signal),
   devices: (view, signal, more) => ask("devices", { by: view.devices, ...asked(view), ...more }, signal),
   events: (view, signal, more) => ask("events", { ...asked(view), ...more }, signal),
+  // of everybody: properties know no filters
   properties: (view, name, property, signal) =>
-    ask(`events/${encodeURIComponent(name)}/properties`, { ...asked(view), ...(property == null ? {} : { property }) }, signal),
+    ask(`events/${encodeURIComponent(name)}/properties`, { ...time(view), limit: 20, ...(property == null ? {} : { property }) }, signal),
   themes: (view, signal, more) => ask("themes", { ...asked(view), ...more }, signal),
   letters: (view, signal) => ask("letters", { period: view.period }, signal),
   timeline: (limit, signal) => ask("timeline", { limit }, signal),
@@ -48,11 +49,12 @@ export async function pageSource(path, signal) {
   return answer.ok && kind.startsWith("text/html") ? answer.text() : null;
 }
 
-function asked(view) {
+function time(view) {
   const [from, to] = range(view);
-  const time = ["day", "month"].includes(view.period) ? { period: view.period } : { from, to };
-  return { ...time, ...view.filters };
+  return ["day", "month"].includes(view.period) ? { period: view.period } : { from, to };
 }
+
+const asked = (view) => ({ ...time(view), ...view.filters });
 
 function compared(view) {
   return view.compare === "previous" ? { ...asked(view), compare: "previous" } : asked(view);

@@ -79,9 +79,11 @@ function detail(card, { name, known, chosen, values }) {
     ? [h("p", { className: "choices" }, buttons), table({
       caption: t("properties_of", { name }),
       columns: [[chosen, (row) => label("value", String(row.value))], [t("short_visitors"), (row) => number(row.visitors)], [t("count"), (row) => number(row.events)]],
-      rows: values.slice(0, 20),
+      rows: values,
       size: (row) => row.events,
     })]
     : [h("p", {}, t("no_properties"))];
-  return h("tr", { className: "detail" }, h("td", { colSpan: 3 }, inside));
+  const filtered = Object.keys(current().filters).length > 0;
+  const note = filtered && h("p", { className: "soft small-text" }, t("feed_note"));
+  return h("tr", { className: "detail" }, h("td", { colSpan: 3 }, inside, note));
 }
