@@ -233,7 +233,7 @@ async def test_the_click_map_shows_the_page_without_visiting_it(
 ) -> None:
     await browse(site)
     visitor = await new_visitor()
-    page = await open_dashboard(visitor, "?path=/cv")
+    page = await open_dashboard(visitor)
     before = await summary(site)
     await page.locator("#heatmap").scroll_into_view_if_needed()
     canvas = page.locator("#heatmap canvas")
