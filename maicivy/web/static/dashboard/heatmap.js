@@ -132,6 +132,9 @@ function palette() {
   return made;
 }
 
+byId("heat-width").value = current().heat_width;
+byId("heat-hours").value = current().heat_hours;
+
 let width = innerWidth;
 addEventListener("resize", () => {
   if (innerWidth === width) return;
