@@ -120,6 +120,7 @@ async def test_nothing_hangs_over_on_any_screen(site: Client, new_visitor: NewVi
 async def test_a_newcomer_is_told_what_to_do(site: Client, new_visitor: NewVisitor) -> None:
     visitor = await new_visitor(permissions=["clipboard-read", "clipboard-write"])
     page = await open_dashboard(visitor)
+    assert await page.evaluate(SHIFTS) < 0.1
     line = f'<script defer src="{str(site.make_url("/")).rstrip("/")}/maicivy.js"></script>'
     assert await page.locator("#welcome code").first.inner_text() == line
     await page.locator("#welcome").get_by_role("button", name="Copy").first.click()
