@@ -55,10 +55,12 @@ CLOSED = {
     f"POST {API}/shares",
     f"DELETE {API}/shares/{{id}}",
     "GET /badge/{metric:visitors|events|letters}.svg",
+    "GET /dashboard",
     "GET /embed/chart.svg",
     "GET /ws/analytics",
     "GET /metrics",
 }
+OWN = ("/api/", "/badge/", "/dashboard", "/embed/", "/metrics")
 # What is asked for a closed route where its template is no address.
 ADDRESSES = {
     f"GET {API}/stats": "/stats?period=day",
@@ -145,7 +147,7 @@ async def test_what_is_closed_asks_for_a_login_and_opens_with_it(ask: Session, o
         method, template = name.split(" ")
         path = ADDRESSES.get(name, template).replace("{metric:visitors|events|letters}", "visitors")
         path = path.replace("{id}", "x")
-        path = path if path.startswith(("/api/", "/badge/", "/embed/", "/metrics")) else API + path
+        path = path if path.startswith(OWN) else API + path
         refused = await ask(method, path)
         assert (refused.status, await code(refused)) == (401, "login_required"), name
         assert refused.headers["WWW-Authenticate"] == 'Bearer realm="maicivy"'
