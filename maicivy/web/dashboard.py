@@ -50,7 +50,7 @@ def _settings(config: Config, now: int) -> dict[str, object]:
     return {
         "now": now,
         "zone": config.timezone.key,
-        "script": "/maicivy.js",
+        "script": config.tracker_path,
         "served": config.site_dir is not None,
     }
 
