@@ -86,6 +86,7 @@ async def open_stores(
             database_id=identity.database_id,
         )
         visits = Visits(postgres, config.timezone)
+        stack.push_async_callback(visits.close)
         yield Stores(
             postgres=postgres,
             partitions=partitions,

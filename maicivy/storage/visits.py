@@ -45,16 +45,20 @@ class Visits:
         self._postgres = postgres
         self._zone = zone
         self._next: asyncio.Task[None] | None = None
+        self._folds: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Stop what readers began and wait for no longer; what is not folded is folded later."""
+        for task in self._folds:
+            task.cancel()
+        await asyncio.gather(*self._folds, return_exceptions=True)
 
     async def run(self) -> None:
         """Fold what is new twice a minute, for good."""
         while True:
-            try:
-                await self.fold_all()
-            except StorageUnavailable as error:
-                log.info("events wait to be folded", extra=fields(error=str(error)))
             await asyncio.sleep(PAUSE_SECONDS)
+            await self._fold_if_possible()
 
     async def catch_up(self) -> None:
         """Return when every event that was stored before this call is in visits and rollups.
@@ -66,6 +70,8 @@ class Visits:
             return
         if self._next is None:
             self._next = asyncio.create_task(self._in_turn(), name="fold")
+            self._folds.add(self._next)
+            self._next.add_done_callback(self._folds.discard)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READER_PATIENCE_SECONDS):
                 await asyncio.shield(self._next)
@@ -132,10 +138,13 @@ class Visits:
         """Fold everything when nobody else here does; from then on it is done anew for others."""
         async with self._turn:
             self._next = None
-            try:
-                await self.fold_all()
-            except StorageUnavailable as error:
-                log.info("events wait to be folded", extra=fields(error=str(error)))
+            await self._fold_if_possible()
+
+    async def _fold_if_possible(self) -> None:
+        try:
+            await self.fold_all()
+        except StorageUnavailable as error:
+            log.info("events wait to be folded", extra=fields(error=str(error)))
 
     async def _fold(self) -> int:
         async with self._alone() as connection:
