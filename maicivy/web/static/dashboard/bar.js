@@ -63,6 +63,7 @@ byId("share").addEventListener("click", ({ currentTarget }) => copy(location.hre
 
 /** What the live connection is like. */
 const pill = byId("live");
+let pollSeconds = 0;
 let retryAt = 0;
 let here = null; // visitors at this moment
 let hereAt = null; // when that was so
@@ -87,16 +88,17 @@ export function tellNow() {
 export function showState(next, at, seconds) {
   state = next;
   retryAt = at ?? 0;
+  pollSeconds = seconds;
   pill.dataset.state = state;
   tellNow();
   byId("notice").hidden = state === "live" || state === "connecting";
   byId("notice").dataset.state = state;
   byId("try").hidden = state !== "offline";
-  countDown(seconds);
+  countDown();
 }
 
-function countDown(every) {
-  if (state === "polling") byId("notice-text").textContent = t("polling", { seconds: every });
+function countDown() {
+  if (state === "polling") byId("notice-text").textContent = t("polling", { seconds: pollSeconds });
   if (state !== "offline") return;
   const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
   const time = hereAt ? clock(hereAt) : "–";
