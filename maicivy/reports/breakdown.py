@@ -123,6 +123,9 @@ def _nothing(row: Row) -> Row:
 
 async def _select(source: Source, asked: Question, how: Sequence[Any]) -> list[Record]:
     parameters = asked.dimension.name, asked.span.first, asked.span.last, *how
-    if not asked.filters.given():
+    filters = asked.filters
+    if not filters.given():
         return await source.postgres.fetch("select_breakdown", *parameters)
-    return await source.scan(asked.dimension.filtered, *parameters, *asked.filters)
+    if asked.dimension is EVENTS and not filters.are_on_events:
+        return await source.scan("select_filtered_types", *parameters, *filters.on_visits)
+    return await source.scan(asked.dimension.filtered, *parameters, *filters)

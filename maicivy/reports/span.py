@@ -72,6 +72,16 @@ class Filters(NamedTuple):
     theme: str | None = None
     profile: str | None = None
 
+    @property
+    def on_visits(self) -> tuple[str | None, ...]:
+        """Those that keep visits, in the order of the statements that know no others."""
+        return self.source, self.browser, self.os, self.device, self.profile
+
+    @property
+    def are_on_events(self) -> bool:
+        """Whether any of them keeps events."""
+        return (self.path, self.event_type, self.theme) != (None, None, None)
+
     def given(self) -> dict[str, str]:
         """Return those that narrow anything, by name."""
         return {name: value for name, value in self._asdict().items() if value is not None}

@@ -28,6 +28,12 @@ WRITE_CONNECTIONS = 4  # one of them is kept for the next statement
 # Two large reports at once would take a whole core of two from the events.
 SCAN_CONNECTIONS = 2 if (os.cpu_count() or 1) > 3 else 1
 SCAN_NICENESS = 7
+# Large reports are planned for what they are asked, and never look rows up one by one.
+SCAN_SETTINGS = {
+    "plan_cache_mode": "force_custom_plan",
+    "enable_nestloop": "off",
+    "enable_mergejoin": "off",
+}
 STREAM_TIMEOUT_SECONDS = 300.0
 STARTUP_PATIENCE_SECONDS = 30.0
 
@@ -95,7 +101,7 @@ class Postgres:
             pools.append(await _create_pool(dsn, pool_size))
             pools.append(await _create_pool(dsn, WRITE_CONNECTIONS))
             prepare = _give_way if own_server else _warm_up
-            pools.append(await _create_pool(dsn, SCAN_CONNECTIONS, prepare))
+            pools.append(await _create_pool(dsn, SCAN_CONNECTIONS, prepare, SCAN_SETTINGS))
             postgres = cls(pools[0], pools[1], pools[2], metrics)
             yield postgres
         finally:
@@ -217,7 +223,10 @@ async def _close(pool: Pool) -> None:
 
 
 async def _create_pool(
-    dsn: str, size: int, prepare: Callable[[Any], Coroutine[Any, Any, None]] | None = None
+    dsn: str,
+    size: int,
+    prepare: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
+    settings: dict[str, str] | None = None,
 ) -> Pool:
     deadline = asyncio.get_running_loop().time() + STARTUP_PATIENCE_SECONDS
     while True:
@@ -230,7 +239,7 @@ async def _create_pool(
                 command_timeout=STATEMENT_TIMEOUT_SECONDS + 1,
                 init=prepare or _warm_up,
                 reset=_keep_session,
-                server_settings=_settings(),
+                server_settings=_settings() | (settings or {}),
             )
         except (
             asyncpg.InvalidAuthorizationSpecificationError,

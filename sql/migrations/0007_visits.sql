@@ -30,6 +30,7 @@ CREATE TABLE visits (
     device       text NOT NULL,
     language     text NOT NULL,
     screen       text,
+    events       integer NOT NULL,
     page_views   integer NOT NULL,
     actions      integer NOT NULL,
     letters      integer NOT NULL,
@@ -268,6 +269,7 @@ numbered AS MATERIALIZED (
 ),
 parts AS (
     SELECT visitor_id, n, min(day) AS day, min(created_at) AS started_at, max(created_at) AS last_at,
+           count(*)::integer AS events,
            count(*) FILTER (WHERE is_view)::integer AS page_views,
            count(*) FILTER (WHERE is_action)::integer AS actions,
            count(*) FILTER (WHERE is_letter)::integer AS letters,
@@ -315,6 +317,7 @@ changed AS MATERIALIZED (
            coalesce(l.browser, w.browser) AS browser, coalesce(l.os, w.os) AS os,
            coalesce(l.device, w.device) AS device, coalesce(l.language, w.language) AS language,
            coalesce(l.screen, p.screen) AS screen,
+           p.events + coalesce(l.events, 0) AS events,
            p.page_views + coalesce(l.page_views, 0) AS page_views,
            p.actions + coalesce(l.actions, 0) AS actions,
            p.letters + coalesce(l.letters, 0) AS letters,
@@ -336,15 +339,16 @@ changed AS MATERIALIZED (
 kept AS (
     INSERT INTO visits AS v
         (id, visitor_id, day, started_at, last_at, entry, exit, source, utm_source, utm_medium,
-         utm_campaign, browser, os, device, language, screen, page_views, actions, letters,
+         utm_campaign, browser, os, device, language, screen, events, page_views, actions, letters,
          types, paths, themes, counts, seconds)
     SELECT coalesce(id, nextval('visit_ids')), visitor_id, day, started_at, last_at, entry,
            exit, source, utm_source, utm_medium, utm_campaign, browser, os, device, language, screen,
-           page_views, actions, letters, types, paths, themes, counts, seconds
+           events, page_views, actions, letters, types, paths, themes, counts, seconds
     FROM changed
     ON CONFLICT (id) DO UPDATE
         SET started_at = excluded.started_at, last_at = excluded.last_at, entry = excluded.entry,
-            exit = excluded.exit, screen = excluded.screen, page_views = excluded.page_views,
+            exit = excluded.exit, screen = excluded.screen, events = excluded.events,
+            page_views = excluded.page_views,
             actions = excluded.actions, letters = excluded.letters, types = excluded.types,
             paths = excluded.paths, themes = excluded.themes, counts = excluded.counts,
             seconds = excluded.seconds
@@ -536,6 +540,7 @@ CREATE TABLE visit_blocks (
     exit         smallint[] NOT NULL,
     origin       smallint[] NOT NULL,
     client       smallint[] NOT NULL,
+    events       integer[] NOT NULL,
     page_views   integer[] NOT NULL,
     actions      integer[] NOT NULL,
     letters      integer[] NOT NULL,
@@ -598,7 +603,7 @@ base AS (
 )
 INSERT INTO visit_blocks
     (day, base_at, visits, visitor_ids, origins, clients, paths, kinds, visitor, started_ms, took_ms,
-     entry, exit, origin, client, page_views, actions, letters,
+     entry, exit, origin, client, events, page_views, actions, letters,
      fact_visit, fact_count, fact_seconds)
 SELECT closed_day, base_at, v.visits,
        (SELECT array_agg(visitor_id ORDER BY visitor_id) FROM (SELECT DISTINCT visitor_id FROM told) AS t),
@@ -607,7 +612,7 @@ SELECT closed_day, base_at, v.visits,
        (SELECT '[null]' || coalesce(jsonb_agg(path ORDER BY place), '[]') FROM paths),
        (SELECT list FROM kinds),
        v.visitor, v.started_ms, v.took_ms, v.entry, v.exit, v.origin, v.client,
-       v.page_views, v.actions, v.letters, f.visit, f.count, f.seconds
+       v.events, v.page_views, v.actions, v.letters, f.visit, f.count, f.seconds
 FROM (
     SELECT base_at, count(*) AS visits, array_agg(visitor ORDER BY n) AS visitor,
            array_agg((extract(epoch FROM started_at - base_at) * 1000)::integer ORDER BY n) AS started_ms,
@@ -615,7 +620,7 @@ FROM (
            array_agg(coalesce(e.place, 0::smallint) ORDER BY n) AS entry,
            array_agg(coalesce(x.place, 0::smallint) ORDER BY n) AS exit,
            array_agg(o.place ORDER BY n) AS origin, array_agg(c.place ORDER BY n) AS client,
-           array_agg(page_views ORDER BY n) AS page_views, array_agg(actions ORDER BY n) AS actions,
+           array_agg(events ORDER BY n) AS events, array_agg(page_views ORDER BY n) AS page_views, array_agg(actions ORDER BY n) AS actions,
            array_agg(letters ORDER BY n) AS letters
     FROM base, told
     JOIN origins AS o USING (origin)
@@ -641,12 +646,12 @@ CREATE FUNCTION visits_between(
     visit bigint, day date, visitor_id uuid, started_at timestamptz, last_at timestamptz,
     entry text, exit text, source text, utm_source text, utm_medium text,
     utm_campaign text, browser text, os text, device text, language text, screen text,
-    page_views integer, actions integer, letters integer
+    events integer, page_views integer, actions integer, letters integer
 )
 LANGUAGE sql STABLE AS $$
     SELECT -v.id, v.day, v.visitor_id, v.started_at, v.last_at, v.entry, v.exit, v.source,
            v.utm_source, v.utm_medium, v.utm_campaign, v.browser, v.os, v.device, v.language, v.screen,
-           v.page_views, v.actions, v.letters
+           v.events, v.page_views, v.actions, v.letters
     FROM visits AS v
     WHERE v.day BETWEEN from_day AND to_day
       AND (of_source IS NULL OR v.source = of_source) AND (of_browser IS NULL OR v.browser = of_browser)
@@ -661,7 +666,7 @@ LANGUAGE sql STABLE AS $$
            b.clients -> b.client[n]::integer ->> 0, b.clients -> b.client[n]::integer ->> 1,
            b.clients -> b.client[n]::integer ->> 2, b.clients -> b.client[n]::integer ->> 3,
            b.clients -> b.client[n]::integer ->> 4,
-           b.page_views[n], b.actions[n], b.letters[n]
+           b.events[n], b.page_views[n], b.actions[n], b.letters[n]
     FROM visit_blocks AS p
     CROSS JOIN LATERAL (
         -- adding nothing to a list unpacks it once and not for each visit; OFFSET keeps it so
@@ -669,7 +674,8 @@ LANGUAGE sql STABLE AS $$
                p.started_ms || '{}'::integer[] AS started_ms, p.took_ms || '{}'::integer[] AS took_ms,
                p.entry || '{}'::smallint[] AS entry,
                p.exit || '{}'::smallint[] AS exit, p.origin || '{}'::smallint[] AS origin,
-               p.client || '{}'::smallint[] AS client, p.page_views || '{}'::integer[] AS page_views,
+               p.client || '{}'::smallint[] AS client, p.events || '{}'::integer[] AS events,
+               p.page_views || '{}'::integer[] AS page_views,
                p.actions || '{}'::integer[] AS actions, p.letters || '{}'::integer[] AS letters,
                p.paths || '[]' AS paths, p.origins || '[]' AS origins, p.clients || '[]' AS clients,
                -- which places of the lists match, NULL where all do
@@ -746,6 +752,51 @@ LANGUAGE sql STABLE AS $$
       AND (b.client_fits IS NULL OR b.client_fits[b.client[f.visit] + 1])
 $$;
 
+-- How many events of each type these visits had. Kinds of one type follow each other, so that a block
+-- is read type by type.
+CREATE FUNCTION types_between(
+    from_day date, to_day date, of_source text, of_browser text, of_os text, of_device text
+) RETURNS TABLE (visitor_id uuid, type text, count integer)
+LANGUAGE sql STABLE AS $$
+    SELECT v.visitor_id, f.type, f.count
+    FROM visits AS v
+    CROSS JOIN LATERAL unnest(v.types, v.counts) AS f (type, count)
+    WHERE v.day BETWEEN from_day AND to_day
+      AND (of_source IS NULL OR v.source = of_source) AND (of_browser IS NULL OR v.browser = of_browser)
+      AND (of_os IS NULL OR v.os = of_os) AND (of_device IS NULL OR v.device = of_device)
+    UNION ALL
+    SELECT b.visitor_ids[b.visitor[f.visit]], k.type, f.count
+    FROM visit_blocks AS p
+    CROSS JOIN LATERAL (
+        SELECT p.visitor_ids || '{}'::uuid[] AS visitor_ids, p.visitor || '{}'::smallint[] AS visitor,
+               p.fact_visit || '{}'::smallint[] AS fact_visit,
+               p.fact_count || '{}'::integer[] AS fact_count,
+               p.origin || '{}'::smallint[] AS origin, p.client || '{}'::smallint[] AS client,
+               -- which places of the lists match, NULL where all do
+               CASE WHEN of_source IS NOT NULL THEN ARRAY(
+                   SELECT o ->> 0 = of_source FROM jsonb_array_elements(p.origins) AS o
+               ) END AS origin_fits,
+               CASE WHEN coalesce(of_browser, of_os, of_device) IS NOT NULL THEN ARRAY(
+                   SELECT (of_browser IS NULL OR c ->> 0 = of_browser)
+                      AND (of_os IS NULL OR c ->> 1 = of_os)
+                      AND (of_device IS NULL OR c ->> 2 = of_device)
+                   FROM jsonb_array_elements(p.clients) AS c
+               ) END AS client_fits
+        OFFSET 0
+    ) AS b
+    CROSS JOIN LATERAL (
+        SELECT k ->> 0 AS type, min((k ->> 3)::integer) AS first, max((k ->> 4)::integer) AS last
+        FROM jsonb_array_elements(p.kinds) AS k
+        GROUP BY 1
+        OFFSET 0
+    ) AS k
+    CROSS JOIN LATERAL unnest(b.fact_visit[k.first:k.last], b.fact_count[k.first:k.last])
+        AS f (visit, count)
+    WHERE p.day BETWEEN from_day AND to_day
+      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[f.visit] + 1])
+      AND (b.client_fits IS NULL OR b.client_fits[b.client[f.visit] + 1])
+$$;
+
 -- Put the visits of a block back as rows, to be packed again another night, but for those of one
 -- visitor, which are gone then.
 CREATE FUNCTION unpack_visits(block bigint, forgotten uuid) RETURNS void
@@ -755,11 +806,11 @@ DECLARE
 BEGIN
 INSERT INTO visits
     (id, visitor_id, day, started_at, last_at, entry, exit, source, utm_source, utm_medium,
-     utm_campaign, browser, os, device, language, screen, page_views, actions, letters,
+     utm_campaign, browser, os, device, language, screen, events, page_views, actions, letters,
      types, paths, themes, counts, seconds)
 SELECT nextval('visit_ids'), v.visitor_id, v.day, v.started_at, v.last_at, v.entry, v.exit,
        v.source, v.utm_source, v.utm_medium, v.utm_campaign, v.browser, v.os, v.device, v.language,
-       v.screen, v.page_views, v.actions, v.letters, f.types, f.paths, f.themes, f.counts, f.seconds
+       v.screen, v.events, v.page_views, v.actions, v.letters, f.types, f.paths, f.themes, f.counts, f.seconds
 FROM visits_between(block_day, block_day, NULL, NULL, NULL, NULL) AS v
 JOIN (
     SELECT visit, array_agg(type) AS types, array_agg(path) AS paths, array_agg(theme) AS themes,

@@ -60,6 +60,28 @@ GROUP BY 1
 ORDER BY CASE WHEN visitors < $4 THEN '(other)' ELSE value END = '(other)', 2 DESC, 1
 LIMIT $5 OFFSET $6;
 
+-- name: select_filtered_types
+-- The same of the types of events, where no filter is on events ($8 to $11 and the profile $12).
+WITH sums AS (
+    SELECT value, count(*) AS visitors, sum(events) AS events
+    FROM (
+        SELECT type AS value, visitor_id, sum(count) AS events
+        FROM types_between($2, $3, $8, $9, $10, $11)
+        WHERE $1::text = 'event_type' AND ($12::text IS NULL OR EXISTS (
+                  SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $12))
+        GROUP BY 1, 2
+        OFFSET 0
+    ) AS each
+    WHERE $7::text[] IS NULL OR value = ANY($7)
+    GROUP BY value
+)
+SELECT CASE WHEN visitors < $4 THEN '(other)' ELSE value END AS name,
+       sum(visitors)::bigint AS visitors, sum(events)::bigint AS events
+FROM sums
+GROUP BY 1
+ORDER BY CASE WHEN visitors < $4 THEN '(other)' ELSE value END = '(other)', 2 DESC, 1
+LIMIT $5 OFFSET $6;
+
 -- name: select_filtered_facts
 -- The same of a dimension of events: `event_type`, `theme`.
 WITH sums AS (

@@ -135,8 +135,8 @@ async def test_unpacked_visits_are_as_they_were(site: Site, database: Database) 
     await visits.catch_up()
     columns = (
         "visitor_id, day, started_at, last_at, entry, exit, source, utm_source, utm_medium, "
-        "utm_campaign, browser, os, device, language, screen, page_views, actions, letters, "
-        "(SELECT array_agg(f ORDER BY f::text) "
+        "utm_campaign, browser, os, device, language, screen, events, page_views, actions, "
+        "letters, (SELECT array_agg(f ORDER BY f::text) "
         "FROM unnest(types, paths, themes, counts, seconds) AS f)"
     )
     rows = f"SELECT {columns} FROM visits ORDER BY started_at, visitor_id"
