@@ -716,8 +716,8 @@ LANGUAGE sql STABLE AS $$
       AND (of_path IS NULL OR f.path = of_path) AND (of_type IS NULL OR f.type = of_type)
       AND (of_theme IS NULL OR f.theme = of_theme)
     UNION ALL
-    SELECT p.id * 4096 + f.visit, p.day, b.visitor_ids[b.visitor[f.visit]], k.type, k.path, k.theme,
-           f.count, f.seconds
+    SELECT p.id * 4096 + b.fact_visit[i], p.day, b.visitor_ids[b.visitor[b.fact_visit[i]]], k.type,
+           k.path, k.theme, b.fact_count[i], b.fact_seconds[i]
     FROM visit_blocks AS p
     CROSS JOIN LATERAL (
         SELECT p.visitor_ids || '{}'::uuid[] AS visitor_ids, p.visitor || '{}'::smallint[] AS visitor,
@@ -745,11 +745,10 @@ LANGUAGE sql STABLE AS $$
           AND (of_theme IS NULL OR k ->> 2 = of_theme)
         OFFSET 0
     ) AS k
-    CROSS JOIN LATERAL unnest(b.fact_visit[k.first:k.last], b.fact_count[k.first:k.last],
-                              b.fact_seconds[k.first:k.last]) AS f (visit, count, seconds)
+    CROSS JOIN LATERAL generate_series(k.first, k.last) AS i
     WHERE p.day BETWEEN from_day AND to_day
-      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[f.visit] + 1])
-      AND (b.client_fits IS NULL OR b.client_fits[b.client[f.visit] + 1])
+      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[b.fact_visit[i]] + 1])
+      AND (b.client_fits IS NULL OR b.client_fits[b.client[b.fact_visit[i]] + 1])
 $$;
 
 -- How many events of each type these visits had. Kinds of one type follow each other, so that a block
@@ -765,7 +764,7 @@ LANGUAGE sql STABLE AS $$
       AND (of_source IS NULL OR v.source = of_source) AND (of_browser IS NULL OR v.browser = of_browser)
       AND (of_os IS NULL OR v.os = of_os) AND (of_device IS NULL OR v.device = of_device)
     UNION ALL
-    SELECT b.visitor_ids[b.visitor[f.visit]], k.type, f.count
+    SELECT b.visitor_ids[b.visitor[b.fact_visit[i]]], k.type, b.fact_count[i]
     FROM visit_blocks AS p
     CROSS JOIN LATERAL (
         SELECT p.visitor_ids || '{}'::uuid[] AS visitor_ids, p.visitor || '{}'::smallint[] AS visitor,
@@ -790,11 +789,10 @@ LANGUAGE sql STABLE AS $$
         GROUP BY 1
         OFFSET 0
     ) AS k
-    CROSS JOIN LATERAL unnest(b.fact_visit[k.first:k.last], b.fact_count[k.first:k.last])
-        AS f (visit, count)
+    CROSS JOIN LATERAL generate_series(k.first, k.last) AS i
     WHERE p.day BETWEEN from_day AND to_day
-      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[f.visit] + 1])
-      AND (b.client_fits IS NULL OR b.client_fits[b.client[f.visit] + 1])
+      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[b.fact_visit[i]] + 1])
+      AND (b.client_fits IS NULL OR b.client_fits[b.client[b.fact_visit[i]] + 1])
 $$;
 
 -- Put the visits of a block back as rows, to be packed again another night, but for those of one

@@ -110,17 +110,22 @@ LIMIT $5 OFFSET $6;
 -- name: select_filtered_pages
 -- The same of pages: views, or the events of the type that is asked for, attention, and of the visits
 -- that match how many began and ended there.
-WITH on_pages AS (
+WITH facts AS (
+    SELECT path, visitor_id, count AS views, seconds
+    FROM facts_between($2, $3, $8, $9, $10, $11, $12, coalesce($13, 'page_view'), $14)
+    WHERE $1::text = 'path'
+    UNION ALL
+    SELECT path, visitor_id, 0, seconds
+    FROM facts_between($2, $3, $8, $9, $10, $11, $12, 'page_leave', $14)
+    WHERE $13 IS NULL
+),
+on_pages AS (
     SELECT path AS value, count(*) FILTER (WHERE views > 0) AS visitors, sum(views) AS views,
            sum(seconds) AS seconds
     FROM (
-        SELECT path, visitor_id,
-               sum(count) FILTER (WHERE type = coalesce($13, 'page_view')) AS views,
-               sum(seconds) AS seconds
-        FROM facts_between($2, $3, $8, $9, $10, $11, $12, NULL, $14)
-        WHERE $1::text = 'path' AND path <> ''
-          AND (type = coalesce($13, 'page_view') OR ($13 IS NULL AND type = 'page_leave'))
-          AND ($7::text[] IS NULL OR path = ANY($7))
+        SELECT path, visitor_id, sum(views) AS views, sum(seconds) AS seconds
+        FROM facts
+        WHERE path <> '' AND ($7::text[] IS NULL OR path = ANY($7))
           AND ($15::text IS NULL OR EXISTS (
                   SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $15))
         GROUP BY path, visitor_id
