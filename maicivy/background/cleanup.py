@@ -171,12 +171,14 @@ class Cleanup:
         progress("making partitions ahead")
         await self._partitions.ensure_ahead(now)
         progress("bringing visits up to date")
-        await self._visits.fold_all()
+        packed = await self._visits.fold_and_pack(now)
+        progress(f"{packed} visits packed")
         await self._remove_blocks(removed, cutoff)
         late = await self._drop_partitions(removed, cutoff, progress)
         await self._expire(removed, cutoff, progress)
         await self._expire_places(max(cutoff, now - PLACES_KEPT))
-        await self._keep_visits(cutoff, now, progress)
+        expired = await self._visits.expire(cutoff, now)
+        self._metrics.cleanup_rows.labels("visits").inc(expired)
         async for day, count in self._packing.pack(now):
             removed.packed += count
             progress(f"{count} events of {day} packed")
@@ -229,14 +231,6 @@ class Cleanup:
             removed.visitors += count
             rows.labels("visitors").inc(count)
             progress(f"{removed.visitors} expired visitors deleted")
-
-    async def _keep_visits(
-        self, cutoff: dt.datetime, now: dt.datetime, progress: Callable[[str], None]
-    ) -> None:
-        """Remove expired visits and rollups, and pack the visits of closed days."""
-        expired = await self._visits.expire(cutoff, now)
-        self._metrics.cleanup_rows.labels("visits").inc(expired)
-        progress(f"{await self._visits.pack(now)} visits packed")
 
     async def _expire_places(self, cutoff: dt.datetime) -> None:
         while count := affected(

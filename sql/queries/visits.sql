@@ -12,8 +12,13 @@ SELECT EXISTS (SELECT FROM unfolded_events);
 SELECT fold_events($1, $2);
 
 -- name: select_days_to_pack
--- The days before $1 that have visits which are not packed.
-SELECT DISTINCT day FROM visits WHERE day < $1 ORDER BY day;
+-- The days before $1 that have visits which are not packed, and no events that are still to be folded
+-- (by the local days of the zone $2): what came later would begin new visits.
+SELECT DISTINCT day
+FROM visits
+WHERE day < least($1::date,
+    (SELECT (min(first_at) AT TIME ZONE $2)::date FROM unfolded_events))
+ORDER BY day;
 
 -- name: pack_visits
 -- Move some visits of the day $1 into a block; answers how many.

@@ -17,6 +17,7 @@ import pytest
 
 from maicivy.ingest.batch import batch_arguments, utc_days
 from maicivy.periods import day_start, local_day
+from maicivy.storage import visits as visits_module
 from tests.conftest import (
     API,
     Client,
@@ -127,6 +128,23 @@ async def test_packed_visits_say_the_same(site: Site, database: Database) -> Non
     packed = await stores_of(site.client).visits.pack(NOW)
     assert packed == sum(visit.day < TODAY for visit in site.world.visits()) > 50
     assert await database.fetchval("SELECT max(day) = min(day) FROM visits") is True
+    assert await check_all(site) > 200
+
+
+async def test_a_day_is_packed_when_all_of_it_is_folded(
+    site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits_module, "PACK_EVENTS", 100)
+    monkeypatch.setattr(visits_module, "BITE_EVENTS", 40)
+    for table in ("visits", "visitor_marks", "rollup_values", "rollup_hours", "rollup_durations"):
+        await database.execute(f"DELETE FROM {table}")
+    await database.execute(
+        "INSERT INTO unfolded_events (first_at, last_at, events) "
+        "SELECT min(created_at), max(created_at), count(*) FROM events "
+        "GROUP BY date_trunc('hour', created_at) ORDER BY 1"
+    )
+    packed = await stores_of(site.client).visits.fold_and_pack(NOW)
+    assert packed == sum(visit.day < TODAY for visit in site.world.visits())
     assert await check_all(site) > 200
 
 
