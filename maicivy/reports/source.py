@@ -28,6 +28,9 @@ class Source:
     gate: Gate = field(default_factory=Gate)
 
     async def scan(self, name: str, *values: Any) -> list[Record]:
-        """Run a report that may read many rows, when there is a place for it."""
-        async with self.gate.enter():
-            return await self.postgres.scan(name, *values)
+        """Run a report that may read many rows, when there is a place for it.
+
+        Those who wait with the same question are answered together.
+        """
+        question = name, *(tuple(value) if isinstance(value, list) else value for value in values)
+        return await self.gate.share(question, lambda: self.postgres.scan(name, *values))

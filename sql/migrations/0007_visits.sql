@@ -523,6 +523,7 @@ $$;
 -- utm_source, utm_medium, utm_campaign]; `clients`: [browser, os, device, language, screen]; `kinds`:
 -- [type, path, theme, first, last]), and visits hold its places there; place 0 of `paths` is for those
 -- that saw no page. A kind's facts are those from `first` to `last`, one for each visit that has it.
+-- `types` ([type, first, last]) are the same of types alone, half as many.
 CREATE TABLE visit_blocks (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     day          date NOT NULL,
@@ -546,7 +547,10 @@ CREATE TABLE visit_blocks (
     letters      integer[] NOT NULL,
     fact_visit   smallint[] NOT NULL,
     fact_count   integer[] NOT NULL,
-    fact_seconds integer[] NOT NULL
+    fact_seconds integer[] NOT NULL,
+    types        jsonb NOT NULL,
+    type_visit   smallint[] NOT NULL,
+    type_count   integer[] NOT NULL
 );
 
 CREATE INDEX idx_visit_blocks_day ON visit_blocks (day);
@@ -598,13 +602,17 @@ kinds AS (
         FROM facts GROUP BY type, path, theme
     ) AS t
 ),
+typed AS MATERIALIZED (
+    SELECT n, type, sum(count)::integer AS count, row_number() OVER (ORDER BY type, n) AS place
+    FROM facts GROUP BY n, type
+),
 base AS (
     SELECT date_trunc('milliseconds', min(started_at)) AS base_at FROM told
 )
 INSERT INTO visit_blocks
     (day, base_at, visits, visitor_ids, origins, clients, paths, kinds, visitor, started_ms, took_ms,
      entry, exit, origin, client, events, page_views, actions, letters,
-     fact_visit, fact_count, fact_seconds)
+     fact_visit, fact_count, fact_seconds, types, type_visit, type_count)
 SELECT closed_day, base_at, v.visits,
        (SELECT array_agg(visitor_id ORDER BY visitor_id) FROM (SELECT DISTINCT visitor_id FROM told) AS t),
        (SELECT jsonb_agg(origin::jsonb ORDER BY place) FROM origins),
@@ -612,7 +620,10 @@ SELECT closed_day, base_at, v.visits,
        (SELECT '[null]' || coalesce(jsonb_agg(path ORDER BY place), '[]') FROM paths),
        (SELECT list FROM kinds),
        v.visitor, v.started_ms, v.took_ms, v.entry, v.exit, v.origin, v.client,
-       v.events, v.page_views, v.actions, v.letters, f.visit, f.count, f.seconds
+       v.events, v.page_views, v.actions, v.letters, f.visit, f.count, f.seconds,
+       (SELECT jsonb_agg(jsonb_build_array(type, first, last) ORDER BY first)
+        FROM (SELECT type, min(place) AS first, max(place) AS last FROM typed GROUP BY type) AS t),
+       t.visit, t.count
 FROM (
     SELECT base_at, count(*) AS visits, array_agg(visitor ORDER BY n) AS visitor,
            array_agg((extract(epoch FROM started_at - base_at) * 1000)::integer ORDER BY n) AS started_ms,
@@ -632,7 +643,9 @@ FROM (
     SELECT array_agg(n ORDER BY place) AS visit, array_agg(count ORDER BY place) AS count,
            array_agg(seconds ORDER BY place) AS seconds
     FROM facts
-) AS f
+) AS f, (
+    SELECT array_agg(n ORDER BY place) AS visit, array_agg(count ORDER BY place) AS count FROM typed
+) AS t
 RETURNING visits INTO packed;
 RETURN coalesce(packed, 0);
 END
@@ -751,8 +764,7 @@ LANGUAGE sql STABLE AS $$
       AND (b.client_fits IS NULL OR b.client_fits[b.client[b.fact_visit[i]] + 1])
 $$;
 
--- How many events of each type these visits had. Kinds of one type follow each other, so that a block
--- is read type by type.
+-- How many events of each type these visits had.
 CREATE FUNCTION types_between(
     from_day date, to_day date, of_source text, of_browser text, of_os text, of_device text
 ) RETURNS TABLE (visitor_id uuid, type text, count integer)
@@ -764,12 +776,12 @@ LANGUAGE sql STABLE AS $$
       AND (of_source IS NULL OR v.source = of_source) AND (of_browser IS NULL OR v.browser = of_browser)
       AND (of_os IS NULL OR v.os = of_os) AND (of_device IS NULL OR v.device = of_device)
     UNION ALL
-    SELECT b.visitor_ids[b.visitor[b.fact_visit[i]]], k.type, b.fact_count[i]
+    SELECT b.visitor_ids[b.visitor[b.type_visit[i]]], k.type, b.type_count[i]
     FROM visit_blocks AS p
     CROSS JOIN LATERAL (
         SELECT p.visitor_ids || '{}'::uuid[] AS visitor_ids, p.visitor || '{}'::smallint[] AS visitor,
-               p.fact_visit || '{}'::smallint[] AS fact_visit,
-               p.fact_count || '{}'::integer[] AS fact_count,
+               p.type_visit || '{}'::smallint[] AS type_visit,
+               p.type_count || '{}'::integer[] AS type_count,
                p.origin || '{}'::smallint[] AS origin, p.client || '{}'::smallint[] AS client,
                -- which places of the lists match, NULL where all do
                CASE WHEN of_source IS NOT NULL THEN ARRAY(
@@ -784,15 +796,14 @@ LANGUAGE sql STABLE AS $$
         OFFSET 0
     ) AS b
     CROSS JOIN LATERAL (
-        SELECT k ->> 0 AS type, min((k ->> 3)::integer) AS first, max((k ->> 4)::integer) AS last
-        FROM jsonb_array_elements(p.kinds) AS k
-        GROUP BY 1
+        SELECT k ->> 0 AS type, (k ->> 1)::integer AS first, (k ->> 2)::integer AS last
+        FROM jsonb_array_elements(p.types) AS k
         OFFSET 0
     ) AS k
     CROSS JOIN LATERAL generate_series(k.first, k.last) AS i
     WHERE p.day BETWEEN from_day AND to_day
-      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[b.fact_visit[i]] + 1])
-      AND (b.client_fits IS NULL OR b.client_fits[b.client[b.fact_visit[i]] + 1])
+      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[b.type_visit[i]] + 1])
+      AND (b.client_fits IS NULL OR b.client_fits[b.client[b.type_visit[i]] + 1])
 $$;
 
 -- Put the visits of a block back as rows, to be packed again another night, but for those of one
