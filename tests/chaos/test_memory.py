@@ -33,7 +33,8 @@ FORGED = short_or_full(5_000, 100_000)
 CLIENTS = 20_000
 CONNECTIONS = 64
 
-MAX_SERIES = 1_000
+# Of closed lists most: each statement of PostgreSQL and each route has a histogram.
+MAX_SERIES = 1_500
 # Of each open day, week and month: a few counters and a sketch; and what is there once.
 MAX_KEYS = 60
 # The rate limit keeps every event of the last minute, so a faster machine uses more of this.
