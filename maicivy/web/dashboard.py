@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from maicivy.web.files import STATIC_FOLDER
 from maicivy.web.keys import CLOCK, CONFIG
-from maicivy.web.packed import accepts_gzip
+from maicivy.web.negotiation import takes_gzip
 
 if TYPE_CHECKING:
     from maicivy.config import Config
@@ -39,7 +39,7 @@ async def get_dashboard(request: web.Request) -> web.Response:
         hdrs.VARY: "Accept-Encoding",
         "Content-Security-Policy": POLICY,
     }
-    if accepts_gzip(request):
+    if takes_gzip(request):
         headers[hdrs.CONTENT_ENCODING] = "gzip"
         page = gzip.compress(page, _LEVEL, mtime=0)
     return web.Response(body=page, headers=headers)

@@ -7,7 +7,9 @@ import gzip
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiohttp import ETag, hdrs, web
+from aiohttp import hdrs, web
+
+from maicivy.web.negotiation import has_already, takes_gzip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,13 +42,14 @@ class Packed:
         The headers are those of `response`.
         """
         response.headers[hdrs.VARY] = "Accept-Encoding"
-        if file.suffix.lower() not in _WORTHWHILE or not accepts_gzip(request):
+        if file.suffix.lower() not in _WORTHWHILE or not takes_gzip(request):
             return None
         kept = await self._find(file)
         if len(kept.body) < MIN_BYTES:
             return None
-        headers = dict(response.headers) | {hdrs.ETAG: f'"{kept.tag}"'}
-        if _has(request, kept.tag):
+        etag = f'"{kept.tag}"'
+        headers = dict(response.headers) | {hdrs.ETAG: etag}
+        if has_already(request, etag):
             del headers[hdrs.CONTENT_TYPE]
             return web.Response(status=304, headers=headers)
         return web.Response(body=kept.body, headers=headers | {hdrs.CONTENT_ENCODING: "gzip"})
@@ -58,23 +61,9 @@ class Packed:
         return kept
 
 
-def accepts_gzip(request: web.Request) -> bool:
-    """Say whether the client takes gzip; a weight of nought is a no."""
-    for offer in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower().split(","):
-        name, _, weight = offer.partition(";")
-        if name.strip() == "gzip":
-            return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False
-
-
 def _renewed(kept: _Kept | None, file: Path) -> _Kept:
     status = file.stat()
     tag = f"{status.st_mtime_ns:x}-{status.st_size:x}-gzip"
     if kept is not None and kept.tag == tag:
         return kept
     return _Kept(tag, gzip.compress(file.read_bytes(), LEVEL, mtime=0))
-
-
-def _has(request: web.Request, tag: str) -> bool:
-    wanted: tuple[ETag, ...] = request.if_none_match or ()
-    return any(one.value in {tag, "*"} for one in wanted)

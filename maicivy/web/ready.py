@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, web
 
+from maicivy.web.negotiation import has_already
+
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
@@ -27,7 +29,7 @@ def report(request: web.Request, answer: Answer, content_type: str = JSON) -> we
     if _is_plain(request):
         ready = answer.ready
         return ready if isinstance(ready, Ready) else _First(answer, content_type)
-    if "If-None-Match" in headers and _has(request, answer.etag):
+    if "If-None-Match" in headers and has_already(request, answer.etag):
         return web.Response(status=304, headers=_headers(answer))
     return web.Response(body=answer.body, headers=_headers(answer) | {"Content-Type": content_type})
 
@@ -90,9 +92,3 @@ def _is_plain(request: web.Request) -> bool:
         and "If-None-Match" not in headers
         and "X-Forwarded-Proto" not in headers
     )
-
-
-def _has(request: web.Request, etag: str) -> bool:
-    """Compare as RFC 9110, 13.1.2, asks: weakly, for a proxy that compresses weakens the tag."""
-    names = request.if_none_match or ()
-    return any(f'"{name.value}"' == etag or name.value == "*" for name in names)

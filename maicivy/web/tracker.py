@@ -15,6 +15,7 @@ from maicivy.ingest.pages import UNTRACKED
 from maicivy.web.files import STATIC_FOLDER, content_type_of, find_file
 from maicivy.web.keys import AHEAD, CONFIG, TRACKER
 from maicivy.web.middleware import ANALYTICS
+from maicivy.web.negotiation import has_already, takes_gzip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,23 +56,12 @@ class Tracker:
 async def get_tracker(request: web.Request) -> web.Response:
     """Answer with the script, or 304 to whoever has it already."""
     tracker = request.app[TRACKER]
-    names = request.if_none_match or ()
-    # weakly, as RFC 9110, 13.1.2, asks
-    if any(name.value == "*" or f'W/"{name.value}"' == tracker.headers["ETag"] for name in names):
+    if has_already(request, tracker.headers["ETag"]):
         return web.Response(status=304, headers=tracker.headers)
-    if _takes_gzip(request.headers.get("Accept-Encoding", "")):
+    if takes_gzip(request):
         headers = tracker.headers | {"Content-Encoding": "gzip"}
         return web.Response(body=tracker.packed, headers=headers)
     return web.Response(body=tracker.plain, headers=tracker.headers)
-
-
-def _takes_gzip(accepted: str) -> bool:
-    codings = {
-        name.strip().lower(): weight.replace(" ", "")
-        for name, _, weight in (part.partition(";") for part in accepted.split(","))
-    }
-    weight = codings.get("gzip", codings.get("*"))
-    return weight is not None and weight not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
 
 
 def counted_load(request: web.Request, events: list[Any]) -> int | None:
