@@ -175,4 +175,4 @@ ORDER BY created_at;
 -- That visits and rollups are to be made of all of them.
 INSERT INTO unfolded_events (first_at, last_at, events)
 SELECT min(created_at), max(created_at), count(*)
-FROM analytics_events GROUP BY date_trunc('hour', created_at) ORDER BY 1;
+FROM analytics_events GROUP BY date_trunc('minute', created_at) ORDER BY 1;

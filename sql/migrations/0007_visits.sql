@@ -838,9 +838,9 @@ ALTER TABLE event_places ADD COLUMN width integer;
 DROP INDEX idx_event_places_place;
 CREATE INDEX idx_event_places_place ON event_places (x, y, created_at) INCLUDE (path, rest, width);
 
--- What was stored before there were visits is brought into them hour by hour.
+-- What was stored before there were visits is brought into them minute by minute.
 INSERT INTO unfolded_events (first_at, last_at, events)
 SELECT min(created_at), max(created_at), count(*)
 FROM events
-GROUP BY date_trunc('hour', created_at)
+GROUP BY date_trunc('minute', created_at)
 ORDER BY min(created_at);
