@@ -170,9 +170,7 @@ class Cleanup:
         await self._sketch(progress)
         progress("making partitions ahead")
         await self._partitions.ensure_ahead(now)
-        progress("bringing visits up to date")
-        packed = await self._visits.fold_and_pack(now)
-        progress(f"{packed} visits packed")
+        await self._keep_visits(now, progress)
         await self._remove_blocks(removed, cutoff)
         late = await self._drop_partitions(removed, cutoff, progress)
         await self._expire(removed, cutoff, progress)
@@ -216,6 +214,18 @@ class Cleanup:
             await self._mirror.sketch_closed_days(progress)
         except StorageUnavailable as error:
             log.warning("closed days not sketched", extra=fields(error=str(error)))
+
+    async def _keep_visits(self, now: dt.datetime, progress: Callable[[str], None]) -> None:
+        """Bring visits up to date and pack them; what goes wrong keeps nothing from expiring."""
+        progress("bringing visits up to date")
+        try:
+            packed = await self._visits.fold_and_pack(now)
+        except StorageUnavailable as error:
+            log.warning("visits not brought up to date", extra=fields(error=str(error)))
+        except Exception:
+            log.exception("visits not brought up to date")
+        else:
+            progress(f"{packed} visits packed")
 
     async def _expire(
         self, removed: Removed, cutoff: dt.datetime, progress: Callable[[str], None]

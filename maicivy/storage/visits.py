@@ -152,7 +152,11 @@ class Visits:
         """Fold everything when nobody else here does; from then on it is done anew for others."""
         async with self._turn:
             self._next = None
-            await self._fold_if_possible()
+            try:
+                await self._fold_if_possible()
+            except Exception:
+                # a fault of ours may not take the reports away that are there
+                log.exception("events cannot be folded")
 
     async def _fold_if_possible(self) -> None:
         try:
