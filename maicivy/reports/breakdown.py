@@ -88,7 +88,8 @@ class Question:
 async def breakdown(source: Source, asked: Question, cut: Cut, *, compared: bool = False) -> Rows:
     """Return the rows of `cut`, most visitors first, those of too few visitors as one at the end.
 
-    With `compared` each has the numbers of the span before as `previous`.
+    With `compared` each has the numbers of the span before as `previous`: nulls where too few
+    visitors had it then, and for the last row, which is of others then.
     """
     await source.visits.catch_up()
     how = cut.least_visitors, cut.limit + 1, cut.skipped, None
@@ -97,19 +98,27 @@ async def breakdown(source: Source, asked: Question, cut: Cut, *, compared: bool
     rows = [asked.dimension.fields(row) for row in shown]
     if compared:
         before = dataclasses.replace(asked, span=asked.span.previous())
-        await _compare(source, before, shown, rows)
+        await _compare(source, before, shown, rows, cut.least_visitors)
     return Rows(rows, cut.next_cursor(len(found)))
 
 
 async def _compare(
-    source: Source, before: Question, shown: Sequence[Record], rows: list[Row]
+    source: Source,
+    before: Question,
+    shown: Sequence[Record],
+    rows: list[Row],
+    least_visitors: int,
 ) -> None:
     names = [row["name"] for row in shown if row["name"] != OTHER]
-    found = await _select(source, before, (1, len(names), 0, names))
+    found = await _select(source, before, (least_visitors, len(names) + 1, 0, names))
     earlier = {row["name"]: before.dimension.fields(row) for row in found}
     for record, row in zip(shown, rows, strict=True):
         then = earlier.get(record["name"])
-        row["previous"] = _numbers(then) if then else _nothing(row)
+        is_told = least_visitors <= 1 and record["name"] != OTHER
+        if then and record["name"] != OTHER:
+            row["previous"] = _numbers(then)
+        else:
+            row["previous"] = _nothing(row) if is_told else dict.fromkeys(_numbers(row))
 
 
 def _numbers(row: Row) -> Row:

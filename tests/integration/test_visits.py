@@ -18,6 +18,7 @@ import pytest
 from maicivy.ingest.batch import batch_arguments, utc_days
 from maicivy.periods import day_start, local_day
 from maicivy.storage import visits as visits_module
+from maicivy.web import keys
 from tests.conftest import (
     API,
     Client,
@@ -263,6 +264,13 @@ async def test_small_groups_are_one_row(make_site: MakeSite) -> None:
     small = [row for row in everything if row["visitors"] < 3]
     rows = await site.ask("pages", (TODAY, TODAY))
     assert rows[:-1] == large if small else rows == large
+    yesterday = TODAY - dt.timedelta(1)
+    before = {row["path"]: row["visitors"] for row in site.world.pages(yesterday, yesterday, {})}
+    compared = await site.ask("pages", (TODAY, TODAY), compare="previous")
+    assert any(row["previous"]["visitors"] is None for row in compared)
+    for row in compared:
+        enough = row["path"] != "(other)" and before.get(row["path"], 0) >= 3
+        assert row["previous"]["visitors"] == (before[row["path"]] if enough else None)
     for filters in ({"browser": "Safari"}, {"path": "/cv"}):
         for row in await site.ask("sources", (TODAY, TODAY), **filters):
             assert row["visitors"] >= 3 or row["name"] == "(other)"
@@ -395,6 +403,22 @@ async def test_a_report_knows_what_was_just_stored(client: Client) -> None:
         await send_event(client, "page_view", page_url="/now")
         found = await get_data(client, "sessions/summary?period=day")
         assert (found["page_views"], found["visitors"], found["visits"]) == (n, 1, 1)
+
+
+async def test_events_that_cannot_be_folded_take_no_report_away(
+    client: Client, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    await send_event(client, "page_view", page_url="/")
+    await get_data(client, "sessions/summary?period=day")
+    await database.execute("ALTER TABLE rollup_hours ADD CHECK (views < 2)")
+    await send_event(client, "page_view", page_url="/")
+    found = await get_data(client, "sessions/summary?period=day")
+    assert found["page_views"] == 1
+    assert "events cannot be folded" in caplog.text
+    assert await client.app[keys.CLEANUP].run_once() is not None, (
+        "what is expired goes all the same"
+    )
+    assert "visits not brought up to date" in caplog.text
 
 
 async def test_who_lies_about_attention_stops_nobody(client: Client) -> None:
