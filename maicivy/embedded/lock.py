@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from maicivy.embedded.identity import Identity
 
 NAME = ".lock"
-HOLDER_TRIES = 20
-HOLDER_WAIT_SECONDS = 0.01
+PATIENCE_SECONDS = 2.0
+POLL_SECONDS = 0.01
 
 
 class FolderInUse(EmbeddedError):
@@ -46,13 +46,10 @@ def take(folder: Path, owner: Identity | None) -> int:
     """
     descriptor = open_private(folder / NAME, os.O_RDWR, owner)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError:
-        pid = _holder(descriptor)
-        os.close(descriptor)
-        raise FolderInUse(folder, pid) from None
+        pid = _wait_for(descriptor)
+        if pid is None:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     except OSError as error:
         os.close(descriptor)
         if error.errno in {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}:
@@ -60,17 +57,32 @@ def take(folder: Path, owner: Identity | None) -> int:
                 f"The file system of {folder} has no locks; set MAICIVY_DATA_DIR to a local folder."
             ) from None
         raise
+    if pid is not None:
+        os.close(descriptor)
+        raise FolderInUse(folder, pid)
     return descriptor
 
 
-def _holder(descriptor: int) -> int:
-    """Return the pid in a lock that another process holds, 0 if it is of no process here.
+def _wait_for(descriptor: int) -> int | None:
+    """Take the lock and return None, or the pid of who has it, 0 if that is not known.
 
-    Right after the lock was taken the file is empty or still names the one before.
+    A lock that no living process has its pid in is waited for: who took it has not written yet, or
+    was killed and a child of it is about to become a server, which does not inherit the lock.
     """
-    for _ in range(HOLDER_TRIES):
-        text = os.pread(descriptor, 32, 0).strip()
-        if text.isdigit() and process.is_alive(int(text)):
-            return int(text)
-        time.sleep(HOLDER_WAIT_SECONDS)
-    return 0
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _holder(descriptor)
+            if pid or time.monotonic() > deadline:
+                return pid
+            time.sleep(POLL_SECONDS)
+        else:
+            return None
+
+
+def _holder(descriptor: int) -> int:
+    """Return the pid in a lock that another process holds, 0 if it is of no living process."""
+    text = os.pread(descriptor, 32, 0).strip()
+    return int(text) if text.isdigit() and process.is_alive(int(text)) else 0

@@ -99,4 +99,5 @@ async def test_every_number_is_the_one_that_was_counted(
         assert metrics["maicivy_letters_generated_total", name] == float(numbers[0])
     realtime = await get_data(site, "realtime")
     assert realtime["total_events"] == by_hand["events"]
-    assert realtime["unique_today"] == by_hand["visitors"]
+    # A sketch: two visitors of so few may share one of its 16,384 registers.
+    assert realtime["unique_today"] == pytest.approx(by_hand["visitors"], rel=0.025, abs=1)

@@ -272,11 +272,15 @@ async def test_a_database_that_goes_away_is_noticed_and_found_again(
 
 async def test_real_connections_that_are_cut_lose_nothing(bench: Bench, database: Database) -> None:
     await bench.writer.store(event())
-    others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
-    await database.execute(f"SELECT pg_terminate_backend(pid) {others}")
+    others = await database.fetchval(
+        "SELECT array_agg(pid) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+    await database.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid", others)
 
     async def are_gone() -> bool:
-        return not await database.fetchval(f"SELECT count(*) {others}")
+        left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY ($1::integer[])"
+        return not await database.fetchval(left, others)
 
     await until(are_gone)  # they are told to, and take their time
     await bench.writer.store(event())

@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,13 +123,24 @@ def test_long_log_is_put_aside_at_start(sleeper: Sleeper, monkeypatch: pytest.Mo
 
 
 class TestLock:
-    def test_pid_of_a_dead_process_is_not_named(self, tmp_path: Path) -> None:
+    def test_pid_of_a_dead_process_is_not_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.1)
         held = lock.take(tmp_path, None)
         os.ftruncate(held, 0)
         os.pwrite(held, b"4194305\n", 0)
         with pytest.raises(lock.FolderInUse, match="in use by another process; stop it"):
             lock.take(tmp_path, None)
         os.close(held)
+        os.close(lock.take(tmp_path, None))
+
+    def test_what_a_killed_program_leaves_behind_for_a_moment_is_waited_for(
+        self, tmp_path: Path
+    ) -> None:
+        held = lock.take(tmp_path, None)
+        os.ftruncate(held, 0)
+        threading.Timer(0.2, os.close, [held]).start()
         os.close(lock.take(tmp_path, None))
 
     def test_link_is_not_followed(self, tmp_path: Path) -> None:
