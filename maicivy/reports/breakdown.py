@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from maicivy.reports.span import NO_FILTERS, OTHER, Cut, Filters, Span, ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from maicivy.reports.source import Source
     from maicivy.storage.postgres import Record
 
     Row = dict[str, Any]
+    Select = Callable[[Span, Sequence[Any]], Awaitable[list[Record]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,39 +87,47 @@ class Question:
 
 
 async def breakdown(source: Source, asked: Question, cut: Cut, *, compared: bool = False) -> Rows:
+    """Return the rows of `cut` of a list."""
+    await source.visits.catch_up()
+
+    async def select(days: Span, how: Sequence[Any]) -> list[Record]:
+        return await _select(source, dataclasses.replace(asked, span=days), how)
+
+    return await list_of(select, asked.dimension.fields, asked.span, cut, compared=compared)
+
+
+async def list_of(
+    select: Select,
+    fields: Callable[[Record], Row],
+    span: Span,
+    cut: Cut,
+    *,
+    compared: bool,
+) -> Rows:
     """Return the rows of `cut`, most visitors first, those of too few visitors as one at the end.
 
-    With `compared` each has the numbers of the span before as `previous`: nulls where too few
-    visitors had it then, and for the last row, which is of others then.
+    `select` takes the days, and how many visitors a row needs, the limit, how many to skip and
+    which names to answer of (None for all). With `compared` each row has the numbers of the span
+    before as `previous`: nulls where too few visitors had it then, and for the last row, which is
+    of others then.
     """
-    await source.visits.catch_up()
-    how = cut.least_visitors, cut.limit + 1, cut.skipped, None
-    found = await _select(source, asked, how)
+    found = await select(span, (cut.least_visitors, cut.limit + 1, cut.skipped, None))
     shown = found[: cut.limit]
-    rows = [asked.dimension.fields(row) for row in shown]
+    rows = [fields(row) for row in shown]
     if compared:
-        before = dataclasses.replace(asked, span=asked.span.previous())
-        await _compare(source, before, shown, rows, cut.least_visitors)
+        names = [row["name"] for row in shown if row["name"] != OTHER]
+        then = await select(span.previous(), (cut.least_visitors, len(names) + 1, 0, names))
+        earlier = {row["name"]: fields(row) for row in then if row["name"] != OTHER}
+        for record, row in zip(shown, rows, strict=True):
+            is_told = cut.least_visitors <= 1 and record["name"] != OTHER
+            row["previous"] = _before(row, earlier.get(record["name"]), is_told=is_told)
     return Rows(rows, cut.next_cursor(len(found)))
 
 
-async def _compare(
-    source: Source,
-    before: Question,
-    shown: Sequence[Record],
-    rows: list[Row],
-    least_visitors: int,
-) -> None:
-    names = [row["name"] for row in shown if row["name"] != OTHER]
-    found = await _select(source, before, (least_visitors, len(names) + 1, 0, names))
-    earlier = {row["name"]: before.dimension.fields(row) for row in found}
-    for record, row in zip(shown, rows, strict=True):
-        then = earlier.get(record["name"])
-        is_told = least_visitors <= 1 and record["name"] != OTHER
-        if then and record["name"] != OTHER:
-            row["previous"] = _numbers(then)
-        else:
-            row["previous"] = _nothing(row) if is_told else dict.fromkeys(_numbers(row))
+def _before(row: Row, then: Row | None, *, is_told: bool) -> Row:
+    if then is not None:
+        return _numbers(then)
+    return _nothing(row) if is_told else dict.fromkeys(_numbers(row))
 
 
 def _numbers(row: Row) -> Row:

@@ -92,13 +92,14 @@ async def get_properties(request: web.Request) -> web.StreamResponse:
     event_type = request.match_info["name"]
     if not is_event_type(event_type):
         raise InvalidRequest("This is no name of an event.", code="invalid_parameter")
-    span = params.span(request, today(request), params.RAW_DAYS)
-    name = params.text(request, "property")
+    span, filters, compared = _asked(request, params.RAW_DAYS)
+    of = event_type, params.text(request, "property")
     cut = params.cut(request, least_visitors(request))
-    found = await properties(request.app[SOURCE], event_type, name, span, cut)
-    meta = _meta(request, span) | _page(cut.limit, found)
-    title = "property" if name is None else "value"
-    return table(request, found.rows, meta, (title, "visitors", "events"))
+    source, asked = request.app[SOURCE], (span, filters)
+    found = await properties(source, of, asked, cut, compared=compared)
+    meta = _meta(request, span, filters, compared=compared) | _page(cut.limit, found)
+    usual = ("property" if of[1] is None else "value", "visitors", "events")
+    return table(request, found.rows, meta, columns_of(found.rows, usual))
 
 
 async def _list(
@@ -116,10 +117,12 @@ async def _list(
     return table(request, found.rows, meta, columns_of(found.rows, columns))
 
 
-def _asked(request: web.Request) -> tuple[Span, Filters, bool]:
+def _asked(
+    request: web.Request, unfiltered: int = params.ROLLUP_DAYS
+) -> tuple[Span, Filters, bool]:
     """Return the days, the filters and whether to compare: what all of these take."""
     filters = params.filters(request)
-    most = params.RAW_DAYS if filters.given() else params.ROLLUP_DAYS
+    most = params.RAW_DAYS if filters.given() else unfiltered
     return params.span(request, today(request), most), filters, params.compared(request)
 
 
@@ -129,12 +132,9 @@ def today(request: web.Request) -> dt.date:
     return local_day(source.clock(), source.zone)
 
 
-def _meta(
-    request: web.Request, span: Span, filters: Filters | None = None, *, compared: bool = False
-) -> dict[str, Any]:
+def _meta(request: web.Request, span: Span, filters: Filters, *, compared: bool) -> dict[str, Any]:
     meta: dict[str, Any] = {**span.fields(), "timezone": request.app[SOURCE].zone.key}
-    if filters is not None:
-        meta["filters"] = filters.given()
+    meta["filters"] = filters.given()
     if compared:
         meta["compare"] = span.previous().fields()
     return meta | {"exact": True}

@@ -132,7 +132,8 @@ def _properties() -> Json:
         "example": "button_click",
     }
     wanted = query("property", _TEXT, "Its values, instead of all properties.")
-    parameters = [name, wanted, *days("90 days"), *_cut(), _format()]
+    usual = [*days("90 days"), *_narrowing(), _compare(), _format()]
+    parameters = [name, wanted, *_cut(), *usual]
     summary = "What events said of themselves"
     return _get("event_properties", summary, _answer(shapes), parameters)
 

@@ -84,8 +84,8 @@ VISITS = list_of(
     )
 )
 EVENTS = list_of(compared(object_of(name=NAME, visitors=COUNT, events=COUNT)))
-_PROPERTY = object_of(property=NAME, visitors=COUNT, events=COUNT)
-_VALUE = object_of(value=NAME, visitors=COUNT, events=COUNT)
+_PROPERTY = compared(object_of(property=NAME, visitors=COUNT, events=COUNT))
+_VALUE = compared(object_of(value=NAME, visitors=COUNT, events=COUNT))
 PROPERTIES: Json = {"oneOf": [list_of(_PROPERTY, minItems=1), list_of(_VALUE)]}
 _STEP = object_of(start={"type": "string", "format": "date-time"}, value=COUNT)
 SERIES = list_of(_STEP | {"properties": _STEP["properties"] | {"previous": COUNT}})

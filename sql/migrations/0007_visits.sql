@@ -160,6 +160,17 @@ RETURN CASE WHEN event_type = 'cv_theme_change'
         ELSE url_parameter(page_url, 'theme') END)
         FROM '^[a-z0-9][a-z0-9_-]{0,49}$') END;
 
+-- What an event said of itself: the names of its properties, or the value of the one called `property`.
+CREATE FUNCTION event_properties(event_data jsonb, property text) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT left(name, 500)
+    FROM jsonb_object_keys(CASE jsonb_typeof(event_data) WHEN 'object' THEN event_data ELSE '{}' END) AS name
+    WHERE property IS NULL
+    UNION ALL
+    SELECT left(event_data ->> property, 500)
+    WHERE jsonb_typeof(event_data) = 'object' AND event_data ? property
+$$;
+
 -- The host of a URL, without a port and without `www.`; NULL for a path.
 CREATE FUNCTION url_host(url text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.browser.dashboard import browse, number, open_dashboard, summary
+from tests.browser.dashboard import answered, browse, number, open_dashboard, summary
 from tests.conftest import Client, Database, get_data
 
 if TYPE_CHECKING:
@@ -36,6 +36,46 @@ THEMES = """
     FROM events WHERE event_type = 'page_view' AND page_url LIKE '%theme=backend%'"""
 BROWSERS = "SELECT browser AS name, count(*)::text AS visitors FROM visitors GROUP BY 1"
 SYSTEMS = "SELECT os AS name, count(*)::text AS visitors FROM visitors GROUP BY 1"
+DEVICES = """
+    SELECT CASE device WHEN 'desktop' THEN 'Desktop' WHEN 'mobile' THEN 'Phone' END AS name,
+           count(*)::text AS visitors
+    FROM visitors GROUP BY 1"""
+SCREENS = """
+    SELECT CASE event_data ->> 'width' WHEN '390' THEN 'Under 576 px' ELSE '992 to 1,439 px' END
+               AS name,
+           count(DISTINCT visitor_id)::text AS visitors
+    FROM events WHERE event_data ? 'width' GROUP BY 1"""
+SOURCES = """
+    SELECT CASE WHEN page_url LIKE '%utm_source=newsletter' THEN 'newsletter'
+                WHEN referrer LIKE 'https://www.google.com%' THEN 'Google'
+                WHEN referrer LIKE 'https://news.ycombinator.com%' THEN 'Hacker News'
+                ELSE 'Direct / none' END AS name,
+           count(DISTINCT visitor_id)::text AS visitors
+    FROM events WHERE page_url LIKE '/cv?%' GROUP BY 1"""
+CAMPAIGNS = """
+    SELECT 'newsletter' AS name, count(DISTINCT visitor_id)::text AS visitors
+    FROM events WHERE page_url LIKE '%utm_source=newsletter'"""
+ENTRIES = """
+    SELECT '/cv' AS name, count(DISTINCT visitor_id)::text AS visitors FROM events"""
+EXITS = """
+    SELECT CASE WHEN visitor_id IN (
+               SELECT visitor_id FROM events WHERE page_url = '/letters'
+           ) THEN '/letters' ELSE '/cv' END AS name, count(DISTINCT visitor_id)::text AS visitors
+    FROM events GROUP BY 1"""
+PLANS = """
+    SELECT event_data ->> 'plan' AS name, count(DISTINCT visitor_id)::text AS visitors,
+           count(*)::text AS number
+    FROM events WHERE event_type = 'signup' GROUP BY 1"""
+TABS = (
+    ("devices", "Browser", BROWSERS),
+    ("devices", "System", SYSTEMS),
+    ("devices", "Device", DEVICES),
+    ("devices", "Screen", SCREENS),
+    ("sources", "UTM source", CAMPAIGNS),
+    ("sources", "Source", SOURCES),
+    ("pages", "Entries", ENTRIES),
+    ("pages", "Exits", EXITS),
+)
 KINDS = """
     SELECT event_data ->> 'letter_type' AS name, count(*)::text AS number
     FROM events WHERE event_type = 'letter_generate' GROUP BY 1"""
@@ -85,11 +125,15 @@ async def test_every_number_is_the_one_that_was_counted(
     assert pages == await counted(database, PAGES)
     assert await cells(page, "events") == await counted(database, EVENTS)
     assert await cells(page, "themes") == await counted(database, THEMES)
-    for statement, tab in ((BROWSERS, "Browser"), (SYSTEMS, "System")):
-        await page.locator("#devices").get_by_role("tab", name=tab).click()
-        await page.locator("#devices thead th", has_text=tab).wait_for()
-        shown = {name: numbers[:1] for name, numbers in (await cells(page, "devices")).items()}
-        assert shown == await counted(database, statement)
+    for card, tab, statement in TABS:
+        await page.locator(f"#{card}").get_by_role("tab", name=tab, exact=True).click()
+        await answered(page)
+        shown = {name: numbers[:1] for name, numbers in (await cells(page, card)).items()}
+        assert shown == await counted(database, statement), tab
+    await page.get_by_role("button", name="Properties of signup").click()
+    await page.locator("#events .detail table").wait_for()
+    shown = await cells(page, "events .detail")
+    assert shown == await counted(database, PLANS)
 
     kinds = {
         name.lower().replace("-", "_"): n for name, n in (await cells(page, "letters")).items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import datetime as dt
+import json
 import random
 import statistics
 import uuid
@@ -265,6 +266,24 @@ class World:
             for name, events in groups.items()
         ]
         return sorted(rows, key=lambda row: (-row["visitors"], row["name"]))
+
+    def properties(
+        self, name: str | None, first: dt.date, last: dt.date, filters: dict[str, str]
+    ) -> list[dict[str, Any]]:
+        """Return the properties of sign-ups, or the values of one."""
+        groups: dict[str, list[Event]] = collections.defaultdict(list)
+        for _, events in self.kept(first, last, filters):
+            for event in events:
+                if event.event_type == "signup":
+                    for key, value in json.loads(event.data or "{}").items():
+                        if name in (None, key):
+                            groups[value if name else key].append(event)
+        title = "value" if name else "property"
+        rows = [
+            {title: value, "visitors": len({e.visitor.id for e in some}), "events": len(some)}
+            for value, some in groups.items()
+        ]
+        return sorted(rows, key=lambda row: (-row["visitors"], row[title]))
 
     def themes(
         self, first: dt.date, last: dt.date, filters: dict[str, str]

@@ -24,9 +24,8 @@ export const api = {
   sources: (view, signal, more) => ask("sources", { by: view.sources, ...asked(view), ...more }, signal),
   devices: (view, signal, more) => ask("devices", { by: view.devices, ...asked(view), ...more }, signal),
   events: (view, signal, more) => ask("events", { ...asked(view), ...more }, signal),
-  // of everybody: properties know no filters
   properties: (view, name, property, signal) =>
-    ask(`events/${encodeURIComponent(name)}/properties`, { ...time(view), limit: 20, ...(property == null ? {} : { property }) }, signal),
+    ask(`events/${encodeURIComponent(name)}/properties`, { ...asked(view), limit: 20, ...(property == null ? {} : { property }) }, signal),
   themes: (view, signal, more) => ask("themes", { ...asked(view), ...more }, signal),
   letters: (view, signal) => ask("letters", { period: view.period }, signal),
   timeline: (limit, signal) => ask("timeline", { limit }, signal),

@@ -83,7 +83,5 @@ function detail(card, { name, known, chosen, values }) {
       size: (row) => row.events,
     })]
     : [h("p", {}, t("no_properties"))];
-  const filtered = Object.keys(current().filters).length > 0;
-  const note = filtered && h("p", { className: "soft small-text" }, t("feed_note"));
-  return h("tr", { className: "detail" }, h("td", { colSpan: 3 }, inside, note));
+  return h("tr", { className: "detail" }, h("td", { colSpan: 3 }, inside));
 }

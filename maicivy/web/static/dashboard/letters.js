@@ -13,13 +13,9 @@ import { snippet } from "./welcome.js";
 const TELL = 'maicivy("letter_generate", { letter_type: "motivation" })';
 const EVENT = "letter_generate";
 
-/**
- * Kinds and days of a view. Open periods without filters have an answer of their own; kinds are
- * not told of a part of the visitors.
- */
+/** Kinds and days of a view. Open periods without filters have an answer of their own. */
 async function ask(view, signal) {
-  const filtered = Object.keys(view.filters).length > 0;
-  if (["day", "month"].includes(view.period) && !filtered) {
+  if (["day", "month"].includes(view.period) && !Object.keys(view.filters).length) {
     const { data } = await api.letters(view, signal);
     const kinds = [["motivation", data.motivation], ["anti_motivation", data.anti_motivation]];
     return { total: data.total, kinds, days: data.history.map(({ date, count }) => [date, count]) };
@@ -27,7 +23,7 @@ async function ask(view, signal) {
   const { data: series } = await api.series({ ...view, compare: "none" }, signal, "letters", { interval: "day" });
   const total = series.reduce((sum, { value }) => sum + value, 0);
   const days = series.map(({ start, value }) => [start.slice(0, 10), value]);
-  if (!total || filtered) return { total, kinds: [], days };
+  if (!total) return { total, kinds: [], days };
   const { data: values } = await api.properties(view, EVENT, "letter_type", signal);
   return { total, kinds: values.map((row) => [row.value, row.events]), days };
 }
