@@ -288,7 +288,7 @@ async def _cleaned(config: Config, stores: Stores) -> int:
 async def _verified(_: Config, stores: Stores) -> int:
     found = await stores.verifier.verify(show_progress())
     for one in found:
-        print(f"{one.name}: Redis {_shown(one.redis)}, PostgreSQL {_shown(one.postgres)}")
+        print(f"{one.name}: {one.place} {_shown(one.told)}, PostgreSQL {_shown(one.postgres)}")
     print(f"{len(found)} differences." if found else "Redis and PostgreSQL agree.")
     return FAILED if found else DONE
 

@@ -76,7 +76,7 @@ class Forgetting:
         return forgotten
 
     async def _removed(self, visitor_id: uuid.UUID) -> Forgotten:
-        removal = _Removal(self._postgres, self._zone, visitor_id)
+        removal = _Removal(self._postgres, self._visits, self._zone, visitor_id)
         try:
             begun_at = self._clock()
             while await removal.bite(begun_at) == BITE_ROWS:
@@ -104,8 +104,11 @@ class Forgetting:
 class _Removal:
     """The transactions that remove one visitor; `counted_anew` says that one may have committed."""
 
-    def __init__(self, postgres: Postgres, zone: ZoneInfo, visitor_id: uuid.UUID) -> None:
+    def __init__(
+        self, postgres: Postgres, visits: Visits, zone: ZoneInfo, visitor_id: uuid.UUID
+    ) -> None:
         self._postgres = postgres
+        self._visits = visits
         self._zone = zone
         self._visitor_id = visitor_id
         self._events = 0
@@ -114,6 +117,7 @@ class _Removal:
     async def bite(self, until: dt.datetime) -> int:
         """Delete some events that are not later than `until`; return how many."""
         async with self._postgres.writing() as connection, connection.transaction():
+            await self._visits.fold_before_removal(connection)
             rows = await self._postgres.run(
                 connection, "delete_visitor_events", self._visitor_id, BITE_ROWS, until
             )
@@ -141,6 +145,7 @@ class _Removal:
         async with self._postgres.writing() as connection, connection.transaction():
             if not await self._postgres.run(connection, "lock_visitor", self._visitor_id):
                 return Forgotten(events=self._events)
+            await self._visits.fold_before_removal(connection)
             await self._postgres.run(connection, "lock_blocks")
             rows = await self._postgres.run(connection, "delete_last_events", self._visitor_id)
             instants = [row["created_at"] for row in rows]

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from maicivy.logs import fields
 from maicivy.storage import redis_client
@@ -92,7 +93,14 @@ async def open_stores(
             partitions=partitions,
             realtime=realtime,
             mirror=mirror,
-            verifier=Verifier(postgres, patient, mirror.sketches, clock, config.timezone),
+            verifier=Verifier(
+                postgres=postgres,
+                client=patient,
+                sketches=mirror.sketches,
+                visits=visits,
+                clock=clock,
+                zone=config.timezone,
+            ),
             forgetting=Forgetting(postgres, realtime, visits, clock, config.timezone),
             visits=visits,
             patient_redis=patient,
@@ -104,4 +112,8 @@ async def _change_timezone(postgres: Postgres, old: str, new: str) -> None:
     log.warning(
         "the time zone changed; earlier days stay as counted", extra=fields(old=old, new=new)
     )
+    # what was counted by the old zone's days is folded into them
+    visits = Visits(postgres, ZoneInfo(old))
+    await visits.catch_up()
+    await visits.close()
     await postgres.write("update_timezone", new)

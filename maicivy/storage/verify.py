@@ -1,4 +1,4 @@
-"""Comparing every number in Redis with PostgreSQL, also while events arrive."""
+"""Comparing every number in Redis, and every rollup, with PostgreSQL, also while events arrive."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from maicivy.periods import Clock
     from maicivy.storage.postgres import Postgres
     from maicivy.storage.sketches import Sketches
+    from maicivy.storage.visits import Visits
 
 TRIES = 8
 PAUSE_SECONDS = 0.3
 SETTLE_SECONDS = 0.1
+# Rollups of what was stored before there were any go back as far as events are kept.
+ROLLUPS_COMPARED = dt.timedelta(days=60)
 
 Numbers = dict[str, int]
 
@@ -38,11 +41,12 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One number that Redis and PostgreSQL disagree on; None where there is no such number."""
+    """One number that `place` and PostgreSQL's totals disagree on; None where there is none."""
 
     name: str
-    redis: int | None
+    told: int | None
     postgres: int | None
+    place: str = "Redis"
 
 
 def differences(before: Numbers, truth: Truth, after: Numbers) -> list[Difference]:
@@ -65,15 +69,18 @@ class Verifier:
 
     def __init__(
         self,
+        *,
         postgres: Postgres,
         client: redis.asyncio.Redis,
         sketches: Sketches,
+        visits: Visits,
         clock: Clock,
         zone: ZoneInfo,
     ) -> None:
         self._postgres = postgres
         self._client = client
         self._sketches = sketches
+        self._visits = visits
         self._clock = clock
         self._zone = zone
 
@@ -96,7 +103,19 @@ class Verifier:
             before = await self._redis_numbers(now)
             truth = await self._truth(now)
             await asyncio.sleep(SETTLE_SECONDS)
-            return differences(before, truth, await self._redis_numbers(now))
+            found = differences(before, truth, await self._redis_numbers(now))
+        return found + await self._rollup_differences(now)
+
+    async def _rollup_differences(self, now: dt.datetime) -> list[Difference]:
+        """Compare the days of the rollups that reports are made of, but for waiting events."""
+        await self._visits.fold_all()
+        first = local_day(now, self._zone) - ROLLUPS_COMPARED
+        return [
+            Difference(f"{row['name']} of {row['day']}", row["told"], row["total"], "rollups")
+            for row in await self._postgres.fetch(
+                "select_rollup_differences", first, self._zone.key
+            )
+        ]
 
     async def _redis_numbers(self, now: dt.datetime) -> Numbers:
         numbers: Numbers = {}

@@ -13,10 +13,12 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from maicivy.errors import StorageUnavailable
 from maicivy.logs import fields
 from maicivy.periods import ONE_DAY, day_start, local_day
-from maicivy.storage.postgres import affected
+from maicivy.storage.postgres import GONE, affected, describe_error
 
 if TYPE_CHECKING:
     import uuid
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BITE_EVENTS = 5_000
+BITES_BEFORE_REMOVAL = 4
 BITE_ROWS = 5_000
 PACK_EVENTS = 100_000
 BITE_BLOCKS = 5
@@ -83,6 +86,23 @@ class Visits:
         while folded := await self._fold():
             total += folded
         return total
+
+    async def fold_before_removal(self, connection: Connection) -> None:
+        """Fold what is new in the transaction of `connection`, which is about to remove events.
+
+        So rollups count what all other totals count. Not in the middle of an import or upgrade,
+        which has more than that to do, and not if it never can be done.
+        """
+        try:
+            async with connection.transaction():
+                await self._postgres.run(connection, "lock_visits")
+                for _ in range(BITES_BEFORE_REMOVAL):
+                    if await self._fold_on(connection) < BITE_EVENTS:
+                        break
+        except GONE:
+            raise
+        except asyncpg.PostgresError as error:
+            log.warning("events cannot be folded", extra=fields(error=describe_error(error)))
 
     async def fold_and_pack(self, now: dt.datetime) -> int:
         """Fold everything, and pack closed days as soon as they are whole; return how many visits.
@@ -166,9 +186,11 @@ class Visits:
 
     async def _fold(self) -> int:
         async with self._alone() as connection:
-            return affected(
-                await self._postgres.run(connection, "fold_events", self._zone.key, BITE_EVENTS)
-            )
+            return await self._fold_on(connection)
+
+    async def _fold_on(self, connection: Connection) -> int:
+        folded = await self._postgres.run(connection, "fold_events", self._zone.key, BITE_EVENTS)
+        return affected(folded)
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[Connection]:

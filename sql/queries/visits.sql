@@ -64,3 +64,21 @@ SELECT unpack_visits($1, $2);
 -- Remove the visits of a visitor that are not packed, and the marks.
 WITH visits AS (DELETE FROM visits WHERE visitor_id = $1)
 DELETE FROM visitor_marks WHERE visitor_id = $1;
+
+-- name: select_rollup_differences
+-- Local days from $1 on whose rollups do not say what the totals of the day say, but for days of which
+-- events are not folded yet. Days are those of the zone $2.
+SELECT t.day, t.name, t.told::bigint, t.total::bigint
+FROM (
+    SELECT p.period_start AS day, d.name, d.told, d.total
+    FROM rollup_periods AS p
+    LEFT JOIN rollup_values AS r ON r.dimension = 'all' AND r.value = '' AND r.day = p.period_start
+    CROSS JOIN LATERAL (
+        VALUES ('events', coalesce(r.events, 0), p.events), ('letters', coalesce(r.letters, 0), p.letters)
+    ) AS d (name, told, total)
+    WHERE p.period = 'day' AND p.period_start >= $1
+) AS t
+WHERE t.told <> t.total AND NOT EXISTS (
+          SELECT FROM unfolded_events AS u
+          WHERE t.day BETWEEN (u.first_at AT TIME ZONE $2)::date AND (u.last_at AT TIME ZONE $2)::date)
+ORDER BY 1, 2;

@@ -273,6 +273,15 @@ async def test_redis_is_away_and_comes_back(
     assert await stores_of(client).verifier.verify() == []
 
 
+async def test_reports_count_what_all_other_totals_count(client: Client) -> None:
+    """Also of a visitor who is forgotten before anybody has asked for a report."""
+    cookie = await post(client)
+    await post(client, cookie)
+    await forget(client, cookie)
+    told = await get_data(client, "sessions/summary?period=day")
+    assert told["events"] == (await get_data(client, "stats?period=day"))["total_events"] == 2
+
+
 async def test_a_program_that_dies_before_it_tells_redis(
     make_client: ClientFactory, redis_client: Any
 ) -> None:
@@ -280,7 +289,7 @@ async def test_a_program_that_dies_before_it_tells_redis(
     cookie = await post(client)
     await post(client)
     stores, zone = stores_of(client), client.app[keys.CONFIG].timezone
-    removal = _Removal(stores.postgres, zone, visitor_id(client, cookie))
+    removal = _Removal(stores.postgres, stores.visits, zone, visitor_id(client, cookie))
     assert await removal.bite(utc_now()) == 1
     assert await removal.finish() == Forgotten(visitor=True, events=1)
     await client.close()
@@ -528,7 +537,6 @@ async def test_a_database_that_cannot_answer(client: Client, database: Database)
     for response in responses:
         assert (response.status, (await response.json())["code"]) == (503, "unavailable")
         assert "Set-Cookie" not in response.headers
-    # what was begun is finished by asking again
-    assert await forget(client, cookie) == {"visitor": True, "events": 0}
+    assert await forget(client, cookie) == {"visitor": True, "events": 1}
     await until(lambda: realtime_of(client).trusted)
     assert await stores_of(client).verifier.verify() == []
