@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Browser,
         BrowserContext,
         ConsoleMessage,
+        Locator,
         Page,
         Request,
         Response,
@@ -154,6 +155,15 @@ async def settled(client: Client, total: int) -> None:
     await until(counted)
     await asyncio.sleep(SETTLE_SECONDS)
     assert (await get_data(client, "realtime"))["total_events"] == total
+
+
+async def there_are(number: int, elements: Locator) -> None:
+    """Wait until there are exactly so many of them."""
+
+    async def counted() -> bool:
+        return await elements.count() == number
+
+    await until(counted)
 
 
 async def click(page: Page, name: str) -> tuple[int, int]:

@@ -80,6 +80,7 @@ async def test_tiles_say_what_the_api_says(site: Client, new_visitor: NewVisitor
     assert await number(page, "bounce_rate") == f"{100 * data['bounce_rate']:.1f}%"
     assert await row(page, "pages", "/cv").locator("td").all_inner_texts() == ["12", "12", NOTHING]
     await page.get_by_text("Show as a table").click()
+    await page.locator("#chart tbody tr").first.wait_for()
     values = await page.locator("#chart tbody td:nth-child(2)").all_inner_texts()
     assert sum(map(int, values)) == 12
     assert visitor.problems == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.conftest import SITE, Visitor, chromium
+from tests.browser.conftest import SITE, Visitor, chromium, there_are
 from tests.browser.dashboard import (
     answered,
     browse,
@@ -99,7 +99,7 @@ async def test_days_are_chosen_by_name_and_by_date(
     await shows(page, "visitors", 12)
     assert await page.locator("#to").input_value() == str(today)
     await page.get_by_text("Show as a table").click()
-    assert await page.locator("#chart tbody tr").count() == 8
+    await there_are(8, page.locator("#chart tbody tr"))
     assert visitor.problems == []
 
 
@@ -110,8 +110,8 @@ async def test_lists_have_tabs_and_events_have_properties(
     visitor = await new_visitor()
     page = await open_dashboard(visitor)
     await page.locator("#pages").get_by_role("tab", name="Entries").click()
+    await there_are(0, row(page, "pages", "/letters"))
     assert await row(page, "pages", "/cv").locator("td").first.inner_text() == "12"
-    assert await row(page, "pages", "/letters").count() == 0
     await page.locator("#sources").get_by_role("tab", name="UTM source").click()
     await row(page, "sources", "newsletter").wait_for()
     assert page.url.endswith("?pages=entries&sources=utm_source")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from maicivy.config import Config
+from tests.browser.conftest import there_are
 from tests.conftest import Client, until
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ async def test_the_site_is_whole_and_calls_nobody_else(
             page = await visitor.open(path)
             await look(page, screen["color_scheme"])
             assert await page.locator("h1:visible").count() == 1
-            assert await page.locator("#live dd:text-matches('^\\\\d')").count() == 4
+            await there_are(4, page.locator("#live dd:text-matches('^\\\\d')"))
             await page.close()
         assert visitor.problems == []
         assert visitor.hosts == {f"{site.host}:{site.port}"}
@@ -100,7 +101,7 @@ async def test_the_api_page_shows_every_operation(site: Client, new_visitor: New
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         await page.locator(".opblock").first.wait_for()
-        assert await page.locator(".opblock").count() == len(operations)
+        await there_are(len(operations), page.locator(".opblock"))
         for path, method in operations:
             row = page.locator(f".opblock-{method}", has=page.locator(f'[data-path="{path}"]'))
             assert await row.locator(".opblock-summary-path").is_visible(), path

@@ -341,7 +341,7 @@ async def test_without_scripts_pages_can_be_read_and_are_counted(
     page = await visitor.context.new_page()
     await page.goto(BACKEND)
     await page.goto("/letters")
-    assert await page.get_by_role("heading", name="Letter of anti-motivation").is_visible()
+    await page.get_by_role("heading", name="Letter of anti-motivation").wait_for()
     await settled(site, 2)
     assert await get_data(site, "themes") == [{"theme": "backend", "views": 1}]
     assert (await get_data(site, "realtime"))["unique_today"] == 1
