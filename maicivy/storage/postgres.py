@@ -33,6 +33,7 @@ SCAN_SETTINGS = {
     "plan_cache_mode": "force_custom_plan",
     "enable_nestloop": "off",
     "enable_mergejoin": "off",
+    "enable_memoize": "off",
 }
 STREAM_TIMEOUT_SECONDS = 300.0
 STARTUP_PATIENCE_SECONDS = 30.0

@@ -662,10 +662,12 @@ RETURN coalesce(packed, 0);
 END
 $$;
 
--- The visits of local days that match filters (NULL for none), plain and packed. `visit` tells
--- them apart.
+-- The visits of local days that match filters (NULL for none), plain and packed, and, with any of the
+-- last three, in which something happened that matches all of those. `visit` tells them apart. Lists
+-- are read by functions in SELECT, one row at a time: in FROM they would be stored first.
 CREATE FUNCTION visits_between(
-    from_day date, to_day date, of_source text, of_browser text, of_os text, of_device text
+    from_day date, to_day date, of_source text, of_browser text, of_os text, of_device text,
+    of_path text DEFAULT NULL, of_type text DEFAULT NULL, of_theme text DEFAULT NULL
 ) RETURNS TABLE (
     visit bigint, day date, visitor_id uuid, started_at timestamptz, last_at timestamptz,
     entry text, exit text, source text, utm_source text, utm_medium text,
@@ -680,6 +682,10 @@ LANGUAGE sql STABLE AS $$
     WHERE v.day BETWEEN from_day AND to_day
       AND (of_source IS NULL OR v.source = of_source) AND (of_browser IS NULL OR v.browser = of_browser)
       AND (of_os IS NULL OR v.os = of_os) AND (of_device IS NULL OR v.device = of_device)
+      AND (coalesce(of_path, of_type, of_theme) IS NULL OR EXISTS (
+              SELECT FROM unnest(v.types, v.paths, v.themes) AS f (type, path, theme)
+              WHERE (of_type IS NULL OR f.type = of_type) AND (of_path IS NULL OR f.path = of_path)
+                AND (of_theme IS NULL OR f.theme = of_theme)))
     UNION ALL
     SELECT p.id * 4096 + n, p.day, b.visitor_ids[b.visitor[n]],
            p.base_at + b.started_ms[n] * interval '1 ms',
@@ -697,6 +703,7 @@ LANGUAGE sql STABLE AS $$
         SELECT p.visitor_ids || '{}'::uuid[] AS visitor_ids, p.visitor || '{}'::smallint[] AS visitor,
                p.started_ms || '{}'::integer[] AS started_ms, p.took_ms || '{}'::integer[] AS took_ms,
                p.entry || '{}'::smallint[] AS entry,
+               p.fact_visit || '{}'::smallint[] AS fact_visit,
                p.exit || '{}'::smallint[] AS exit, p.origin || '{}'::smallint[] AS origin,
                p.client || '{}'::smallint[] AS client, p.events || '{}'::integer[] AS events,
                p.page_views || '{}'::integer[] AS page_views,
@@ -714,7 +721,16 @@ LANGUAGE sql STABLE AS $$
                ) END AS client_fits
         OFFSET 0
     ) AS b
-    CROSS JOIN LATERAL generate_series(1, p.visits) AS n
+    CROSS JOIN LATERAL (
+        SELECT generate_series(1, p.visits) AS n WHERE coalesce(of_path, of_type, of_theme) IS NULL
+        UNION ALL
+        SELECT DISTINCT b.fact_visit[i]
+        FROM jsonb_array_elements(p.kinds) AS k
+        CROSS JOIN LATERAL (SELECT generate_series((k ->> 3)::integer, (k ->> 4)::integer) AS i) AS each
+        WHERE coalesce(of_path, of_type, of_theme) IS NOT NULL
+          AND (of_type IS NULL OR k ->> 0 = of_type) AND (of_path IS NULL OR k ->> 1 = of_path)
+          AND (of_theme IS NULL OR k ->> 2 = of_theme)
+    ) AS chosen
     WHERE p.day BETWEEN from_day AND to_day
       AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[n] + 1])
       AND (b.client_fits IS NULL OR b.client_fits[b.client[n] + 1])
@@ -724,7 +740,7 @@ $$;
 -- of a theme) each visit had.
 CREATE FUNCTION facts_between(
     from_day date, to_day date, of_source text, of_browser text, of_os text, of_device text,
-    of_path text, of_type text, of_theme text
+    of_path text, of_types text[], of_theme text
 ) RETURNS TABLE (
     visit bigint, day date, visitor_id uuid, type text, path text, theme text, count integer,
     seconds integer
@@ -737,7 +753,7 @@ LANGUAGE sql STABLE AS $$
     WHERE v.day BETWEEN from_day AND to_day
       AND (of_source IS NULL OR v.source = of_source) AND (of_browser IS NULL OR v.browser = of_browser)
       AND (of_os IS NULL OR v.os = of_os) AND (of_device IS NULL OR v.device = of_device)
-      AND (of_path IS NULL OR f.path = of_path) AND (of_type IS NULL OR f.type = of_type)
+      AND (of_path IS NULL OR f.path = of_path) AND (of_types IS NULL OR f.type = ANY(of_types))
       AND (of_theme IS NULL OR f.theme = of_theme)
     UNION ALL
     SELECT p.id * 4096 + b.fact_visit[i], p.day, b.visitor_ids[b.visitor[b.fact_visit[i]]], k.type,
@@ -765,11 +781,11 @@ LANGUAGE sql STABLE AS $$
         SELECT k ->> 0 AS type, k ->> 1 AS path, k ->> 2 AS theme, (k ->> 3)::integer AS first,
                (k ->> 4)::integer AS last
         FROM jsonb_array_elements(p.kinds) AS k
-        WHERE (of_type IS NULL OR k ->> 0 = of_type) AND (of_path IS NULL OR k ->> 1 = of_path)
+        WHERE (of_types IS NULL OR k ->> 0 = ANY(of_types)) AND (of_path IS NULL OR k ->> 1 = of_path)
           AND (of_theme IS NULL OR k ->> 2 = of_theme)
         OFFSET 0
     ) AS k
-    CROSS JOIN LATERAL generate_series(k.first, k.last) AS i
+    CROSS JOIN LATERAL (SELECT generate_series(k.first, k.last) AS i) AS each
     WHERE p.day BETWEEN from_day AND to_day
       AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[b.fact_visit[i]] + 1])
       AND (b.client_fits IS NULL OR b.client_fits[b.client[b.fact_visit[i]] + 1])
@@ -811,7 +827,7 @@ LANGUAGE sql STABLE AS $$
         FROM jsonb_array_elements(p.types) AS k
         OFFSET 0
     ) AS k
-    CROSS JOIN LATERAL generate_series(k.first, k.last) AS i
+    CROSS JOIN LATERAL (SELECT generate_series(k.first, k.last) AS i) AS each
     WHERE p.day BETWEEN from_day AND to_day
       AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[b.type_visit[i]] + 1])
       AND (b.client_fits IS NULL OR b.client_fits[b.client[b.type_visit[i]] + 1])

@@ -33,11 +33,9 @@ WITH kept AS (
            END AS value,
            visitor_id, page_views = 1 AND actions = 0 AS bounced,
            extract(epoch FROM last_at - started_at)::integer AS seconds
-    FROM visits_between($2, $3, $8, $9, $10, $11)
-    WHERE (coalesce($12::text, $13::text, $14::text) IS NULL OR visit IN (
-              SELECT visit FROM facts_between($2, $3, $8, $9, $10, $11, $12, $13, $14)))
-      AND ($15::text IS NULL OR EXISTS (
-              SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $15))
+    FROM visits_between($2, $3, $8, $9, $10, $11, $12, $13, $14)
+    WHERE $15::text IS NULL OR EXISTS (
+        SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $15)
 ),
 sums AS (
     SELECT value, count(*) AS visitors, sum(visits) AS visits, sum(bounces) AS bounces,
@@ -89,7 +87,7 @@ WITH sums AS (
     FROM (
         SELECT CASE $1 WHEN 'event_type' THEN type ELSE theme END AS value, visitor_id,
                sum(count) AS events
-        FROM facts_between($2, $3, $8, $9, $10, $11, $12, $13, $14)
+        FROM facts_between($2, $3, $8, $9, $10, $11, $12, CASE WHEN $13::text IS NOT NULL THEN ARRAY[$13] END, $14)
         WHERE ($1 <> 'theme' OR theme IS NOT NULL)
           AND ($15::text IS NULL OR EXISTS (
                   SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $15))
@@ -111,13 +109,11 @@ LIMIT $5 OFFSET $6;
 -- The same of pages: views, or the events of the type that is asked for, attention, and of the visits
 -- that match how many began and ended there.
 WITH facts AS (
-    SELECT path, visitor_id, count AS views, seconds
-    FROM facts_between($2, $3, $8, $9, $10, $11, $12, coalesce($13, 'page_view'), $14)
+    SELECT path, visitor_id, seconds,
+           CASE WHEN type = coalesce($13::text, 'page_view') THEN count ELSE 0 END AS views
+    FROM facts_between($2, $3, $8, $9, $10, $11, $12, CASE WHEN $13::text IS NULL
+             THEN ARRAY['page_view', 'page_leave'] ELSE ARRAY[$13] END, $14)
     WHERE $1::text = 'path'
-    UNION ALL
-    SELECT path, visitor_id, 0, seconds
-    FROM facts_between($2, $3, $8, $9, $10, $11, $12, 'page_leave', $14)
-    WHERE $13 IS NULL
 ),
 on_pages AS (
     SELECT path AS value, count(*) FILTER (WHERE views > 0) AS visitors, sum(views) AS views,
@@ -135,11 +131,9 @@ on_pages AS (
 ),
 kept AS MATERIALIZED (
     SELECT entry, exit, page_views = 1 AND actions = 0 AS bounced
-    FROM visits_between($2, $3, $8, $9, $10, $11)
-    WHERE (coalesce($12::text, $13::text, $14::text) IS NULL OR visit IN (
-              SELECT visit FROM facts_between($2, $3, $8, $9, $10, $11, $12, $13, $14)))
-      AND ($15::text IS NULL OR EXISTS (
-              SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $15))
+    FROM visits_between($2, $3, $8, $9, $10, $11, $12, $13, $14)
+    WHERE $15::text IS NULL OR EXISTS (
+        SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $15)
 ),
 began AS (
     SELECT entry AS value, count(*) AS entries, count(*) FILTER (WHERE bounced) AS bounces

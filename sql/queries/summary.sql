@@ -44,17 +44,19 @@ LEFT JOIN visitors AS w ON w.id = came.visitor_id;
 -- The same of the events that match more filters, and of the visits that have such events ($3 to $10:
 -- source, browser, os, device, path, event type, theme, profile; NULL for none). Who had not been here
 -- before $11 is new.
-WITH facts AS MATERIALIZED (
-    SELECT visit, type, count
-    FROM facts_between($1, $2, $3, $4, $5, $6, $7, $8, $9)
+WITH facts AS (
+    SELECT type, count
+    FROM facts_between($1, $2, $3, $4, $5, $6, $7,
+                       CASE WHEN $8::text IS NOT NULL THEN ARRAY[$8] END, $9)
     WHERE $10::text IS NULL OR EXISTS (
         SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $10)
 ),
 kept AS MATERIALIZED (
     SELECT visitor_id, page_views = 1 AND actions = 0 AS bounced,
            extract(epoch FROM last_at - started_at)::integer AS seconds
-    FROM visits_between($1, $2, $3, $4, $5, $6)
-    WHERE visit IN (SELECT visit FROM facts)
+    FROM visits_between($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    WHERE $10::text IS NULL OR EXISTS (
+        SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $10)
 ),
 came AS (
     SELECT visitor_id, count(*) AS visits, count(*) FILTER (WHERE bounced) AS bounces,

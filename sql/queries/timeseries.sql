@@ -45,15 +45,16 @@ facts AS MATERIALIZED (
     SELECT visit, visitor_id, day, sum(count) AS events,
            sum(count) FILTER (WHERE type = 'page_view') AS page_views,
            sum(count) FILTER (WHERE type = 'letter_generate') AS letters
-    FROM facts_between($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    FROM facts_between($1, $2, $3, $4, $5, $6, $7,
+                       CASE WHEN $8::text IS NOT NULL THEN ARRAY[$8] END, $9)
     WHERE $10::text IS NULL OR EXISTS (
         SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $10)
     GROUP BY visit, visitor_id, day
 ),
 begun AS (
     SELECT visit, date_trunc('hour', started_at, $12) AS hour
-    FROM visits_between($1, $2, $3, $4, $5, $6)
-    WHERE $11::boolean AND visit IN (SELECT visit FROM facts)
+    FROM visits_between($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    WHERE $11::boolean
 )
 SELECT coalesce(hour, b.first::timestamp AT TIME ZONE 'UTC') AS bucket,
        count(DISTINCT visitor_id) AS visitors, count(*) AS visits, sum(events)::bigint AS events,
