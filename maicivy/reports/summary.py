@@ -8,10 +8,7 @@ from maicivy.periods import day_start
 from maicivy.reports.span import Filters, Span, ratio
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from maicivy.reports.source import Source
-    from maicivy.storage.postgres import Record
 
 
 async def summary(
@@ -25,19 +22,10 @@ async def summary(
     return totals
 
 
-async def _filtered(
-    source: Source, span: Span, filters: Filters, start: dt.datetime
-) -> list[Record]:
-    days = span.first, span.last
-    if filters.are_on_events:
-        return await source.scan("select_summary_of_events", *days, *filters, start)
-    return await source.scan("select_summary_of_visits", *days, *filters.on_visits, start)
-
-
 async def _totals(source: Source, span: Span, filters: Filters) -> dict[str, Any]:
     if filters.given():
         start = day_start(span.first, source.zone)
-        [row] = await _filtered(source, span, filters, start)
+        [row] = await source.scan("select_filtered_summary", span.first, span.last, *filters, start)
     else:
         [row] = await source.postgres.fetch("select_summary", span.first, span.last)
     visitors, visits, views = row["visitors"], row["visits"], row["page_views"]

@@ -95,11 +95,8 @@ async def _values(
 ) -> dict[dt.datetime, int]:
     zone, firsts, hourly = source.zone, _firsts(interval, span), interval is Interval.HOUR
     if filters.given():
-        name, chosen = "select_buckets_of_visits", filters.on_visits
-        if filters.are_on_events:
-            name, chosen = "select_buckets_of_events", tuple(filters)
         how = hourly, zone.key, firsts
-        rows = await source.scan(name, span.first, span.last, *chosen, *how)
+        rows = await source.scan("select_filtered_buckets", span.first, span.last, *filters, *how)
         found = [(row["bucket"] if hourly else row["bucket"].date(), row[metric]) for row in rows]
     elif hourly:
         rows = await source.postgres.fetch(

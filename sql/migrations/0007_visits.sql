@@ -662,9 +662,10 @@ RETURN coalesce(packed, 0);
 END
 $$;
 
--- The visits of local days that match filters (NULL for none), plain and packed, and, with any of the
--- last three, in which something happened that matches all of those. `visit` tells them apart. Lists
--- are read by functions in SELECT, one row at a time: in FROM they would be stored first.
+-- The visits of local days that match filters (NULL for none), plain and packed. With any of the last
+-- three only visits in which something happened that matches all of those, and `events`, `page_views`
+-- and `letters` are what did. `visit` tells them apart. Lists are read by functions in SELECT, one
+-- value at a time: in FROM they would be stored first.
 CREATE FUNCTION visits_between(
     from_day date, to_day date, of_source text, of_browser text, of_os text, of_device text,
     of_path text DEFAULT NULL, of_type text DEFAULT NULL, of_theme text DEFAULT NULL
@@ -672,20 +673,27 @@ CREATE FUNCTION visits_between(
     visit bigint, day date, visitor_id uuid, started_at timestamptz, last_at timestamptz,
     entry text, exit text, source text, utm_source text, utm_medium text,
     utm_campaign text, browser text, os text, device text, language text, screen text,
-    events integer, page_views integer, actions integer, letters integer
+    bounced boolean, events integer, page_views integer, actions integer, letters integer
 )
 LANGUAGE sql STABLE AS $$
     SELECT -v.id, v.day, v.visitor_id, v.started_at, v.last_at, v.entry, v.exit, v.source,
            v.utm_source, v.utm_medium, v.utm_campaign, v.browser, v.os, v.device, v.language, v.screen,
-           v.events, v.page_views, v.actions, v.letters
+           v.page_views = 1 AND v.actions = 0, chosen.events, chosen.page_views, v.actions, chosen.letters
     FROM visits AS v
+    CROSS JOIN LATERAL (
+        SELECT v.events, v.page_views, v.letters WHERE coalesce(of_path, of_type, of_theme) IS NULL
+        UNION ALL
+        SELECT sum(f.count)::integer, sum(CASE f.type WHEN 'page_view' THEN f.count ELSE 0 END)::integer,
+               sum(CASE f.type WHEN 'letter_generate' THEN f.count ELSE 0 END)::integer
+        FROM unnest(v.types, v.paths, v.themes, v.counts) AS f (type, path, theme, count)
+        WHERE coalesce(of_path, of_type, of_theme) IS NOT NULL
+          AND (of_type IS NULL OR f.type = of_type) AND (of_path IS NULL OR f.path = of_path)
+          AND (of_theme IS NULL OR f.theme = of_theme)
+        HAVING count(*) > 0
+    ) AS chosen
     WHERE v.day BETWEEN from_day AND to_day
       AND (of_source IS NULL OR v.source = of_source) AND (of_browser IS NULL OR v.browser = of_browser)
       AND (of_os IS NULL OR v.os = of_os) AND (of_device IS NULL OR v.device = of_device)
-      AND (coalesce(of_path, of_type, of_theme) IS NULL OR EXISTS (
-              SELECT FROM unnest(v.types, v.paths, v.themes) AS f (type, path, theme)
-              WHERE (of_type IS NULL OR f.type = of_type) AND (of_path IS NULL OR f.path = of_path)
-                AND (of_theme IS NULL OR f.theme = of_theme)))
     UNION ALL
     SELECT p.id * 4096 + n, p.day, b.visitor_ids[b.visitor[n]],
            p.base_at + b.started_ms[n] * interval '1 ms',
@@ -696,7 +704,9 @@ LANGUAGE sql STABLE AS $$
            b.clients -> b.client[n]::integer ->> 0, b.clients -> b.client[n]::integer ->> 1,
            b.clients -> b.client[n]::integer ->> 2, b.clients -> b.client[n]::integer ->> 3,
            b.clients -> b.client[n]::integer ->> 4,
-           b.events[n], b.page_views[n], b.actions[n], b.letters[n]
+           b.page_views[n] = 1 AND b.actions[n] = 0,
+           coalesce(chosen.events, b.events[n]), coalesce(chosen.page_views, b.page_views[n]),
+           b.actions[n], coalesce(chosen.letters, b.letters[n])
     FROM visit_blocks AS p
     CROSS JOIN LATERAL (
         -- adding nothing to a list unpacks it once and not for each visit; OFFSET keeps it so
@@ -704,6 +714,7 @@ LANGUAGE sql STABLE AS $$
                p.started_ms || '{}'::integer[] AS started_ms, p.took_ms || '{}'::integer[] AS took_ms,
                p.entry || '{}'::smallint[] AS entry,
                p.fact_visit || '{}'::smallint[] AS fact_visit,
+               p.fact_count || '{}'::integer[] AS fact_count,
                p.exit || '{}'::smallint[] AS exit, p.origin || '{}'::smallint[] AS origin,
                p.client || '{}'::smallint[] AS client, p.events || '{}'::integer[] AS events,
                p.page_views || '{}'::integer[] AS page_views,
@@ -722,14 +733,23 @@ LANGUAGE sql STABLE AS $$
         OFFSET 0
     ) AS b
     CROSS JOIN LATERAL (
-        SELECT generate_series(1, p.visits) AS n WHERE coalesce(of_path, of_type, of_theme) IS NULL
+        SELECT generate_series(1, p.visits) AS n, NULL::integer AS events, NULL::integer AS page_views,
+               NULL::integer AS letters
+        WHERE coalesce(of_path, of_type, of_theme) IS NULL
         UNION ALL
-        SELECT DISTINCT b.fact_visit[i]
-        FROM jsonb_array_elements(p.kinds) AS k
-        CROSS JOIN LATERAL (SELECT generate_series((k ->> 3)::integer, (k ->> 4)::integer) AS i) AS each
+        SELECT b.fact_visit[i], sum(b.fact_count[i])::integer,
+               sum(CASE k.type WHEN 'page_view' THEN b.fact_count[i] ELSE 0 END)::integer,
+               sum(CASE k.type WHEN 'letter_generate' THEN b.fact_count[i] ELSE 0 END)::integer
+        FROM (
+            SELECT k ->> 0 AS type, (k ->> 3)::integer AS first, (k ->> 4)::integer AS last
+            FROM jsonb_array_elements(p.kinds) AS k
+            WHERE (of_type IS NULL OR k ->> 0 = of_type) AND (of_path IS NULL OR k ->> 1 = of_path)
+              AND (of_theme IS NULL OR k ->> 2 = of_theme)
+            OFFSET 0
+        ) AS k
+        CROSS JOIN LATERAL (SELECT generate_series(k.first, k.last) AS i) AS each
         WHERE coalesce(of_path, of_type, of_theme) IS NOT NULL
-          AND (of_type IS NULL OR k ->> 0 = of_type) AND (of_path IS NULL OR k ->> 1 = of_path)
-          AND (of_theme IS NULL OR k ->> 2 = of_theme)
+        GROUP BY 1
     ) AS chosen
     WHERE p.day BETWEEN from_day AND to_day
       AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[n] + 1])

@@ -31,7 +31,7 @@ WITH kept AS (
                WHEN 'browser' THEN browser WHEN 'os' THEN os WHEN 'device' THEN device
                WHEN 'language' THEN language WHEN 'screen' THEN coalesce(screen, '(unknown)')
            END AS value,
-           visitor_id, page_views = 1 AND actions = 0 AS bounced,
+           visitor_id, bounced,
            extract(epoch FROM last_at - started_at)::integer AS seconds
     FROM visits_between($2, $3, $8, $9, $10, $11, $12, $13, $14)
     WHERE $15::text IS NULL OR EXISTS (
@@ -130,7 +130,7 @@ on_pages AS (
     GROUP BY path
 ),
 kept AS MATERIALIZED (
-    SELECT entry, exit, page_views = 1 AND actions = 0 AS bounced
+    SELECT entry, exit, bounced
     FROM visits_between($2, $3, $8, $9, $10, $11, $12, $13, $14)
     WHERE $15::text IS NULL OR EXISTS (
         SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $15)

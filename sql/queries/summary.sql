@@ -16,43 +16,11 @@ SELECT coalesce(sum(visitors[least(day - $1::date + 1, 32)]), 0)::bigint AS visi
 FROM rollup_values
 WHERE dimension = 'all' AND day BETWEEN $1 AND $2;
 
--- name: select_summary_of_visits
--- The same of the visits that match filters ($3 to $6: source, browser, os, device, and the profile $7;
--- NULL for none). Who had not been here before $8 is new.
+-- name: select_filtered_summary
+-- The same of the visits and events that match filters ($3 to $10: source, browser, os, device, path,
+-- event type, theme, profile; NULL for none). Who had not been here before $11 is new.
 WITH kept AS MATERIALIZED (
-    SELECT visitor_id, events, page_views, letters, page_views = 1 AND actions = 0 AS bounced,
-           extract(epoch FROM last_at - started_at)::integer AS seconds
-    FROM visits_between($1, $2, $3, $4, $5, $6)
-    WHERE $7::text IS NULL OR EXISTS (
-        SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $7)
-),
-came AS (
-    SELECT visitor_id, count(*) AS visits, count(*) FILTER (WHERE bounced) AS bounces,
-           sum(seconds) AS seconds, sum(events) AS events, sum(page_views) AS page_views,
-           sum(letters) AS letters
-    FROM kept GROUP BY visitor_id
-)
-SELECT count(*) AS visitors, count(*) FILTER (WHERE w.first_visit >= $8) AS new_visitors,
-       coalesce(sum(visits), 0)::bigint AS visits, coalesce(sum(bounces), 0)::bigint AS bounces,
-       coalesce(sum(seconds), 0)::bigint AS seconds, coalesce(sum(events), 0)::bigint AS events,
-       coalesce(sum(page_views), 0)::bigint AS page_views, coalesce(sum(letters), 0)::bigint AS letters,
-       (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY seconds) FROM kept) AS median_seconds
-FROM came
-LEFT JOIN visitors AS w ON w.id = came.visitor_id;
-
--- name: select_summary_of_events
--- The same of the events that match more filters, and of the visits that have such events ($3 to $10:
--- source, browser, os, device, path, event type, theme, profile; NULL for none). Who had not been here
--- before $11 is new.
-WITH facts AS (
-    SELECT type, count
-    FROM facts_between($1, $2, $3, $4, $5, $6, $7,
-                       CASE WHEN $8::text IS NOT NULL THEN ARRAY[$8] END, $9)
-    WHERE $10::text IS NULL OR EXISTS (
-        SELECT FROM visitors AS w WHERE w.id = visitor_id AND w.profile_detected = $10)
-),
-kept AS MATERIALIZED (
-    SELECT visitor_id, page_views = 1 AND actions = 0 AS bounced,
+    SELECT visitor_id, events, page_views, letters, bounced,
            extract(epoch FROM last_at - started_at)::integer AS seconds
     FROM visits_between($1, $2, $3, $4, $5, $6, $7, $8, $9)
     WHERE $10::text IS NULL OR EXISTS (
@@ -60,21 +28,14 @@ kept AS MATERIALIZED (
 ),
 came AS (
     SELECT visitor_id, count(*) AS visits, count(*) FILTER (WHERE bounced) AS bounces,
-           sum(seconds) AS seconds
+           sum(seconds) AS seconds, sum(events) AS events, sum(page_views) AS page_views,
+           sum(letters) AS letters
     FROM kept GROUP BY visitor_id
-),
-happened AS (
-    SELECT coalesce(sum(count), 0) AS events,
-           coalesce(sum(count) FILTER (WHERE type = 'page_view'), 0) AS page_views,
-           coalesce(sum(count) FILTER (WHERE type = 'letter_generate'), 0) AS letters
-    FROM facts
 )
 SELECT count(*) AS visitors, count(*) FILTER (WHERE w.first_visit >= $11) AS new_visitors,
        coalesce(sum(visits), 0)::bigint AS visits, coalesce(sum(bounces), 0)::bigint AS bounces,
-       coalesce(sum(seconds), 0)::bigint AS seconds,
-       (SELECT events FROM happened)::bigint AS events,
-       (SELECT page_views FROM happened)::bigint AS page_views,
-       (SELECT letters FROM happened)::bigint AS letters,
+       coalesce(sum(seconds), 0)::bigint AS seconds, coalesce(sum(events), 0)::bigint AS events,
+       coalesce(sum(page_views), 0)::bigint AS page_views, coalesce(sum(letters), 0)::bigint AS letters,
        (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY seconds) FROM kept) AS median_seconds
 FROM came
 LEFT JOIN visitors AS w ON w.id = came.visitor_id;
