@@ -42,6 +42,7 @@ def questions(days: int) -> dict[str, str]:
     span = f"from={last - dt.timedelta(days=days - 1)}&to={last}"
     return {
         "summary": f"sessions/summary?{span}&compare=previous",
+        "summary of today": "sessions/summary?period=day&compare=previous",
         "time series": f"timeseries?metric=visitors&interval=day&{span}",
         "pages": f"pages?{span}",
         "sources": f"sources?{span}",

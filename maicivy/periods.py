@@ -68,6 +68,12 @@ def day_start(day: dt.date, zone: ZoneInfo) -> dt.datetime:
     return _instant(dt.datetime.combine(day, dt.time.min), zone)
 
 
+def same_time(now: dt.datetime, day: dt.date, zone: ZoneInfo) -> dt.datetime:
+    """Return the instant of `day` at which clocks in `zone` show the minute that it is `now`."""
+    time = now.astimezone(zone).time().replace(second=0, microsecond=0)
+    return _instant(dt.datetime.combine(day, time), zone)
+
+
 def next_run_at(now: dt.datetime, zone: ZoneInfo, hour: int = 2) -> dt.datetime:
     """Return the first instant after `now` at which a daily job is due, in UTC.
 

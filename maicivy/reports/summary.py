@@ -4,30 +4,62 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from maicivy.periods import day_start
+from maicivy.periods import ONE_DAY, day_start, local_day, same_time
 from maicivy.reports.span import Filters, Span, ratio
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from maicivy.reports.source import Source
+    from maicivy.storage.postgres import Record
+
+
+def comparable_until(source: Source, span: Span) -> dt.datetime | None:
+    """Return until when the day before today is compared with today; None for any other span.
+
+    A day that is not over is compared with the same part of the day before.
+    """
+    now = source.clock()
+    today = local_day(now, source.zone)
+    is_today = span.first == span.last == today
+    return same_time(now, today - ONE_DAY, source.zone) if is_today else None
 
 
 async def summary(
-    source: Source, span: Span, filters: Filters, *, compared: bool = False
+    source: Source,
+    span: Span,
+    filters: Filters,
+    *,
+    compared: bool = False,
+    until: dt.datetime | None = None,
 ) -> dict[str, Any]:
-    """Return the totals of `span`; with `compared` those of the span before as `previous`."""
+    """Return the totals of `span`; with `compared` those of the span before as `previous`.
+
+    `until` ends the span before early (`comparable_until`).
+    """
     await source.visits.catch_up()
-    totals = await _totals(source, span, filters)
+    totals = _told(await _totals(source, span, filters))
     if compared:
-        totals["previous"] = await _totals(source, span.previous(), filters)
+        before = span.previous()
+        if until is None:
+            totals["previous"] = _told(await _totals(source, before, filters))
+        else:
+            start = day_start(before.first, source.zone)
+            asked = before.first, start, *filters, until
+            totals["previous"] = _told(await source.scan("select_summary_until", *asked))
     return totals
 
 
-async def _totals(source: Source, span: Span, filters: Filters) -> dict[str, Any]:
-    if filters.given():
-        start = day_start(span.first, source.zone)
-        [row] = await source.scan("select_filtered_summary", span.first, span.last, *filters, start)
-    else:
-        [row] = await source.postgres.fetch("select_summary", span.first, span.last)
+async def _totals(source: Source, span: Span, filters: Filters) -> list[Record]:
+    if not filters.given():
+        return await source.postgres.fetch("select_summary", span.first, span.last)
+    start = day_start(span.first, source.zone)
+    asked = span.first, span.last, *filters, start
+    return await source.scan("select_filtered_summary", *asked)
+
+
+def _told(rows: list[Record]) -> dict[str, Any]:
+    [row] = rows
     visitors, visits, views = row["visitors"], row["visits"], row["page_views"]
     return {
         "visitors": visitors,

@@ -10,7 +10,7 @@ from maicivy.periods import local_day
 from maicivy.reports import breakdown as lists
 from maicivy.reports.properties import properties
 from maicivy.reports.span import Filters
-from maicivy.reports.summary import summary
+from maicivy.reports.summary import comparable_until, summary
 from maicivy.reports.timeseries import HOURLY_DAYS, Interval, Metric, timeseries, usual_interval
 from maicivy.web import params
 from maicivy.web.access import least_visitors
@@ -36,8 +36,12 @@ THEME_COLUMNS = ("theme", "views", "visitors")
 async def get_summary(request: web.Request) -> web.StreamResponse:
     """Answer `GET /sessions/summary`."""
     span, filters, compared = _asked(request)
-    totals = await summary(request.app[SOURCE], span, filters, compared=compared)
+    source = request.app[SOURCE]
+    until = comparable_until(source, span) if compared else None
+    totals = await summary(source, span, filters, compared=compared, until=until)
     meta = _meta(request, span, filters, compared=compared)
+    if until is not None:
+        meta["compare"]["until"] = until.astimezone(source.zone).isoformat()
     usual = [name for name in totals if name != "previous"]
     return table(request, [totals], meta, columns_of([totals], usual), single=True)
 

@@ -91,6 +91,11 @@ _STEP = object_of(start={"type": "string", "format": "date-time"}, value=COUNT)
 SERIES = list_of(_STEP | {"properties": _STEP["properties"] | {"previous": COUNT}})
 
 _DAYS = object_of(**{"from": DATE, "to": DATE})
+_UNTIL: Json = {
+    "type": "string",
+    "format": "date-time",
+    "description": "Where a day ends early that is compared with today so far.",
+}
 _FILTERS: Json = {"type": "object", "additionalProperties": STRING}
 
 
@@ -99,7 +104,8 @@ def meta(**more: Json) -> Json:
     told = object_of(
         **{"from": DATE, "to": DATE, "timezone": STRING, "exact": {"const": True}, **more}
     )
-    optional: Json = {"filters": _FILTERS, "compare": _DAYS}
+    compare = _DAYS | {"properties": _DAYS["properties"] | {"until": _UNTIL}}
+    optional: Json = {"filters": _FILTERS, "compare": compare}
     return told | {"properties": told["properties"] | optional}
 
 

@@ -19,8 +19,7 @@ LIMIT $5 OFFSET $6;
 
 -- name: select_filtered_properties
 -- The same of events that match filters ($11 to $18: source, browser, os, device, path, event type,
--- theme, profile; NULL for none) on the days $9 to $10, which are those from $2 to $3. Packed visits
--- know when they began and ended to the millisecond.
+-- theme, profile; NULL for none) on the days $9 to $10, which are those from $2 to $3.
 WITH sums AS (
     SELECT value, count(DISTINCT visitor_id) AS visitors, count(*) AS events
     FROM events AS e
@@ -35,7 +34,7 @@ WITH sums AS (
       AND EXISTS (
               SELECT FROM visits_between($9, $10, $11, $12, $13, $14) AS v
               WHERE v.visitor_id = e.visitor_id
-                AND e.created_at BETWEEN v.started_at - interval '1 ms' AND v.last_at + interval '1 ms')
+                AND e.created_at BETWEEN v.started_at AND v.last_at)
     GROUP BY value
 )
 SELECT CASE WHEN visitors < $4 OR value IS NULL THEN '(other)' ELSE value END AS name,

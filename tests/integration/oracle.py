@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import datetime as dt
 import json
 import random
@@ -137,6 +138,12 @@ class World:
             kind, data or None, page, referrer, seconds, letter_type=letter, theme=theme
         )
         self.events.append(make_event(fields, who, Moment.of(at, self.zone)))
+
+    def until(self, instant: dt.datetime) -> World:
+        """Return the same world as it was at `instant`."""
+        earlier = copy.copy(self)
+        earlier.events = [event for event in self.events if event.moment.instant < instant]
+        return earlier
 
     def visits(self) -> list[Visit]:
         """Return all visits: apart by 30 minutes of silence, and by midnight."""

@@ -268,6 +268,28 @@ async def test_the_span_before(site: Site) -> None:
     ]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+async def test_today_is_compared_with_yesterday_until_the_same_time(
+    site: Site, clock: FakeClock, *, packed: bool
+) -> None:
+    clock.freeze(dt.datetime(2026, 11, 26, 15, 7, 40, tzinfo=dt.UTC))
+    until = dt.datetime(2026, 11, 25, 15, 7, tzinfo=dt.UTC)
+    if packed:
+        await stores_of(site.client).visits.fold_and_pack(NOW)
+    day = TODAY - dt.timedelta(1)
+    before, whole = site.world.until(until), site.world.summary(day, day, {})
+    for filters in FILTERS:
+        query = urlencode({"period": "day", "compare": "previous", **filters})
+        response = await site.client.get(f"{API}/sessions/summary?{query}")
+        body = await response.json()
+        assert body["meta"]["compare"]["until"] == "2026-11-25T16:07:00+01:00"
+        then = body["data"]["previous"]
+        assert then == before.summary(day, day, filters | {"exact": "yes"}), filters
+        assert 0 < then["visits"] < whole["visits"]
+    found = await site.ask("sessions/summary", (FIRST, TODAY), compare="previous")
+    assert found["previous"]["visits"] == 0
+
+
 async def test_small_groups_are_one_row(make_site: MakeSite) -> None:
     site = await make_site()
     everything = site.world.pages(TODAY, TODAY, {})

@@ -17,6 +17,7 @@ from maicivy.periods import (
     last_run_due,
     local_day,
     next_run_at,
+    same_time,
 )
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -85,6 +86,18 @@ def test_day_start(zone: str, day: str, start: str) -> None:
 )
 def test_next_run_at_two_in_paris(now: str, due: str) -> None:
     assert next_run_at(utc(now), PARIS) == utc(due)
+
+
+@pytest.mark.parametrize(
+    ("now", "day", "instant"),
+    [
+        ("2026-11-26T15:07:40", "2026-11-25", "2026-11-25T15:07:00"),
+        ("2026-03-29T10:30:00", "2026-03-28", "2026-03-28T11:30:00"),  # 12:30, before the change
+        ("2026-03-30T00:30:00", "2026-03-29", "2026-03-29T01:00:00"),  # 02:30 was skipped
+    ],
+)
+def test_the_same_time_of_another_day(now: str, day: str, instant: str) -> None:
+    assert same_time(utc(now), dt.date.fromisoformat(day), PARIS) == utc(instant)
 
 
 def test_every_night_has_one_run_for_two_years() -> None:

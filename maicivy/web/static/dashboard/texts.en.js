@@ -20,7 +20,7 @@ export default {
   conversion_rate: "Conversion", bounce_rate: "Bounce rate", mean_duration_seconds: "Visit duration",
   approximate: "approximate, ±{error}",
   up_from: "up {change} from {before}", down_from: "down {change} from {before}", same_as: "as before: {before}",
-  new_number: "new", so_far: "The day is not over, and the day before counts in full.",
+  new_number: "new", so_far: "The day before counts until the same time.",
   current: "This period", previous: "Previous period",
   show_table: "Show as a table", when: "When", no_series: "Nothing happened in this time.",
   feed: "Live events", pause: "Pause", resume: "Resume", held: { one: "{n} new event", other: "{n} new events" },

@@ -21,7 +21,7 @@ export default {
   approximate: "approximatif, ±{error}",
   up_from: "en hausse de {change} par rapport à {before}", down_from: "en baisse de {change} par rapport à {before}",
   same_as: "comme avant : {before}",
-  new_number: "nouveau", so_far: "La journée n’est pas finie, et la veille compte en entier.",
+  new_number: "nouveau", so_far: "La veille compte jusqu’à la même heure.",
   current: "Cette période", previous: "Période précédente",
   show_table: "Afficher en tableau", when: "Quand", no_series: "Il ne s’est rien passé pendant cette période.",
   feed: "Événements en direct", pause: "Pause", resume: "Reprendre",

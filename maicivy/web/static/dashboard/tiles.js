@@ -2,7 +2,6 @@
 
 import { api } from "./api.js";
 import { Card } from "./card.js";
-import { isOpen, range } from "./dates.js";
 import { h, unseen } from "./dom.js";
 import { duration, number, percent } from "./format.js";
 import { METRICS, change } from "./state.js";
@@ -35,7 +34,7 @@ function tile([name, write, better], data, meta, view) {
   const value = data[name];
   const estimated = name === "visitors" && meta.exact === false;
   const shown = h("span", { className: "value num", data: { number: name } }, estimated && about(meta.error), value == null ? "–" : write(value));
-  const inside = [h("span", { className: "label" }, t(name)), shown, data.previous && delta(value, data.previous[name], { write, better, early: isEarly(view) })];
+  const inside = [h("span", { className: "label" }, t(name)), shown, data.previous && delta(value, data.previous[name], { write, better, until: meta.compare?.until })];
   if (!METRICS.includes(name)) return h("div", { className: "tile" }, inside);
   return h("button", {
     type: "button", className: "tile", data: { key: name }, aria: { pressed: String(view.metric === name) }, on: { click: () => change({ metric: name }) },
@@ -47,20 +46,14 @@ function about(error) {
   return h("span", { className: "about", title: words }, h("span", { aria: { hidden: "true" } }, "≈"), unseen(` ${words} `));
 }
 
-/** Whether a day is looked at that is not over: fewer than the day before is no bad news then. */
-function isEarly(view) {
-  const [from, to] = range(view);
-  return from === to && isOpen(view);
-}
-
 /** The change from before: an arrow, a share, and in words for who cannot see them. */
-function delta(value, before, { write, better, early }) {
+function delta(value, before, { write, better, until }) {
   if (value == null || before == null) return h("span", { className: "delta" }, "\u00a0");
   const way = Math.sign(value - before);
   const said = way === 0 ? percent(0, 0) : before === 0 ? t("new_number") : percent(Math.abs(value - before) / before, 0);
   const compared = t(["down_from", "same_as", "up_from"][way + 1], { change: said, before: write(before) });
-  const words = early ? `${compared}. ${t("so_far")}` : compared;
-  const mood = way === 0 || (early && way < 0) ? "same" : way > 0 === better ? "good" : "bad";
+  const words = until ? `${compared}. ${t("so_far")}` : compared;
+  const mood = way === 0 ? "same" : way > 0 === better ? "good" : "bad";
   return h("span", { className: `delta ${mood}`, title: words },
     h("span", { aria: { hidden: "true" } }, before === 0 && way ? said : `${["↓", "→", "↑"][way + 1]} ${said}`), unseen(words));
 }
