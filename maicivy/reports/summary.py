@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from maicivy.reports.source import Source
-    from maicivy.storage.postgres import Record
 
 
 def comparable_until(source: Source, span: Span) -> dt.datetime | None:
@@ -38,28 +37,21 @@ async def summary(
     `until` ends the span before early (`comparable_until`).
     """
     await source.visits.catch_up()
-    totals = _told(await _totals(source, span, filters))
+    totals = await _totals(source, span, filters)
     if compared:
-        before = span.previous()
-        if until is None:
-            totals["previous"] = _told(await _totals(source, before, filters))
-        else:
-            start = day_start(before.first, source.zone)
-            asked = before.first, start, *filters, until
-            totals["previous"] = _told(await source.scan("select_summary_until", *asked))
+        totals["previous"] = await _totals(source, span.previous(), filters, until)
     return totals
 
 
-async def _totals(source: Source, span: Span, filters: Filters) -> list[Record]:
-    if not filters.given():
-        return await source.postgres.fetch("select_summary", span.first, span.last)
-    start = day_start(span.first, source.zone)
-    asked = span.first, span.last, *filters, start
-    return await source.scan("select_filtered_summary", *asked)
-
-
-def _told(rows: list[Record]) -> dict[str, Any]:
-    [row] = rows
+async def _totals(
+    source: Source, span: Span, filters: Filters, until: dt.datetime | None = None
+) -> dict[str, Any]:
+    if filters.given() or until:
+        start = day_start(span.first, source.zone)
+        asked = span.first, span.last, *filters, start, until
+        [row] = await source.scan("select_filtered_summary", *asked)
+    else:
+        [row] = await source.postgres.fetch("select_summary", span.first, span.last)
     visitors, visits, views = row["visitors"], row["visits"], row["page_views"]
     return {
         "visitors": visitors,
