@@ -23,7 +23,7 @@ def add_share(command: argparse.ArgumentParser) -> None:
     """Say what `share` understands."""
     told = f"days until it expires, {USUAL_DAYS} when none are given, {MAX_DAYS} at most"
     command.add_argument("--days", default=str(USUAL_DAYS), help=told)
-    command.add_argument("--view", default="", help="what it opens, such as 'period=week&path=/cv'")
+    command.add_argument("--view", default="", help="what it opens, such as 'period=7d&path=/cv'")
     command.add_argument("--name", default="", help="what it is called in the list")
     command.add_argument("--url", help="where this installation is, such as https://stats.example")
     others = command.add_mutually_exclusive_group()
@@ -52,7 +52,7 @@ async def share(config: Config, stores: Stores, options: argparse.Namespace) -> 
         return await _revoke(grants, chosen, f"share link {options.revoke}")
     view, name = options.view.removeprefix("?"), options.name
     if not is_view(view):
-        raise OperatorError("--view must be a query of the dashboard, such as period=week.")
+        raise OperatorError("--view must be a query of the dashboard, such as period=7d.")
     if not is_label(name):
         raise OperatorError("--name must be at most 50 characters without control ones.")
     made, secret = await grants.create(Kind.SHARE, name=name, view=view, days=_days(options.days))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
+from maicivy.web.access import Reader, reader
 from maicivy.web.files import STATIC_FOLDER
 from maicivy.web.keys import CLOCK, CONFIG
 from maicivy.web.negotiation import takes_gzip
@@ -32,7 +33,8 @@ async def get_dashboard(request: web.Request) -> web.Response:
     """Answer `GET /dashboard`."""
     config = request.app[CONFIG]
     now = int(request.app[CLOCK]().timestamp() * 1000)
-    page = _page().replace(_PLACE, html.escape(json.dumps(_settings(config, now)))).encode()
+    told = _settings(config, now) | {"owner": reader(request) is Reader.OWNER}
+    page = _page().replace(_PLACE, html.escape(json.dumps(told))).encode()
     headers = {
         hdrs.CONTENT_TYPE: "text/html; charset=utf-8",
         hdrs.CACHE_CONTROL: "no-store",

@@ -95,7 +95,7 @@ def _view(body: dict[str, Any]) -> str:
     if view is None:
         return ""
     if not isinstance(view, str) or not is_view(view):
-        raise _invalid("view", "must be a query of the dashboard, such as period=week")
+        raise _invalid("view", "must be a query of the dashboard, such as period=7d")
     return view
 
 

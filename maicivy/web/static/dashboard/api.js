@@ -29,6 +29,9 @@ export const api = {
   themes: (view, signal, more) => ask("themes", { ...asked(view), ...more }, signal),
   letters: (view, signal) => ask("letters", { period: view.period }, signal),
   timeline: (limit, signal) => ask("timeline", { limit }, signal),
+  shares: () => ask("shares"),
+  share: (fields) => ask("shares", {}, null, { method: "POST", body: JSON.stringify(fields) }),
+  unshare: (id) => ask(`shares/${id}`, {}, null, { method: "DELETE" }),
   heatmap: (view, page, signal) =>
     ask("heatmap", { page_url: page, hours: view.heat_hours, ...WIDTHS[view.heat_width] }, signal),
 };
@@ -59,13 +62,14 @@ function compared(view) {
   return view.compare === "previous" ? { ...asked(view), compare: "previous" } : asked(view);
 }
 
-async function ask(path, parameters, signal) {
+async function ask(path, parameters = {}, signal = null, sent = {}) {
   const query = new URLSearchParams(parameters).toString();
   const limit = AbortSignal.timeout(PATIENCE_MS);
   let answer, body;
   try {
     answer = await fetch(`${BASE}/${path}${query && `?${query}`}`, {
-      headers: { Accept: "application/json" },
+      ...sent,
+      headers: { Accept: "application/json", ...(sent.body && { "Content-Type": "application/json" }) },
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
     body = await answer.json();

@@ -59,7 +59,18 @@ function chooseRange() {
   change({ period: "custom", from, to });
 }
 
-byId("share").addEventListener("click", ({ currentTarget }) => copy(location.href, currentTarget));
+// Where there is a password, an address alone opens nothing for others.
+if (settings.owner) byId("share").dataset.t = "share_view";
+byId("share").addEventListener("click", async ({ currentTarget }) => {
+  if (!settings.owner) return copy(location.href, currentTarget);
+  (await import("./sharing.js")).open();
+});
+
+byId("log-out").hidden = !settings.owner;
+byId("log-out").addEventListener("click", async () => {
+  await fetch("/logout", { method: "POST" });
+  location.assign("/login");
+});
 
 /** What the live connection is like. */
 const pill = byId("live");

@@ -66,5 +66,11 @@ export default {
   welcome_then: "Open one of these pages. The visit shows here within a second, without a reload.",
   welcome_served: "Pages that maicivy itself serves are counted already; the line adds clicks, downloads and time on page.",
   welcome_demo: "Or look around first, with made-up traffic in a database of its own:",
-  zone: "Time zone: {zone}",
+  zone: "Time zone: {zone}", log_out: "Log out",
+  share_view: "Share…", share_title: "Share this view", close: "Close",
+  share_what: "Whoever has the link sees these numbers without a password, from this view on, and can change nothing.",
+  share_name: "For whom (only you see it)", share_for: "Good for", share_days: { one: "{n} day", other: "{n} days" },
+  share_create: "Create a link", share_once: "Copy it now: it is not shown again.", share_good: "Links that are good",
+  share_none: "None.", share_unnamed: "Without a name", share_until: "Until {day}.", share_used: "Last used {day}.",
+  share_unused: "Not used yet.", revoke: "Revoke", share_revoke: "Revoke the link: {name}",
 };

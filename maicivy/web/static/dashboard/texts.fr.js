@@ -68,5 +68,11 @@ export default {
   welcome_then: "Ouvrez une de ces pages. La visite s’affiche ici en moins d’une seconde, sans recharger.",
   welcome_served: "Les pages servies par maicivy sont déjà comptées ; la ligne ajoute les clics, les téléchargements et le temps passé.",
   welcome_demo: "Ou regardez d’abord, avec des visites inventées dans une base à part :",
-  zone: "Fuseau horaire : {zone}",
+  zone: "Fuseau horaire : {zone}", log_out: "Se déconnecter",
+  share_view: "Partager…", share_title: "Partager cette vue", close: "Fermer",
+  share_what: "Qui a le lien voit ces chiffres sans mot de passe, à partir de cette vue, et ne peut rien modifier.",
+  share_name: "Pour qui (vous seul le voyez)", share_for: "Valable", share_days: { one: "{n} jour", other: "{n} jours" },
+  share_create: "Créer un lien", share_once: "Copiez-le maintenant : il ne sera plus affiché.", share_good: "Liens valables",
+  share_none: "Aucun.", share_unnamed: "Sans nom", share_until: "Jusqu’au {day}.", share_used: "Utilisé le {day}.",
+  share_unused: "Pas encore utilisé.", revoke: "Révoquer", share_revoke: "Révoquer le lien : {name}",
 };
