@@ -26,6 +26,8 @@ class Source:
     clock: Clock
     zone: ZoneInfo
     gate: Gate = field(default_factory=Gate)
+    past: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    """Totals of times that are over, by what was asked."""
 
     async def scan(self, name: str, *values: Any) -> list[Record]:
         """Run a report that may read many rows, when there is a place for it.

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from maicivy.reports.source import Source
 
 
+MAX_PAST = 200
+
+
 def comparable_until(source: Source, span: Span) -> dt.datetime | None:
     """Return until when the day before today is compared with today; None for any other span.
 
@@ -39,8 +42,26 @@ async def summary(
     await source.visits.catch_up()
     totals = await _totals(source, span, filters)
     if compared:
-        totals["previous"] = await _totals(source, span.previous(), filters, until)
+        before = span.previous()
+        if until is None:
+            totals["previous"] = await _totals(source, before, filters)
+        else:
+            totals["previous"] = await _totals_until(source, before, filters, until)
     return totals
+
+
+async def _totals_until(
+    source: Source, span: Span, filters: Filters, until: dt.datetime
+) -> dict[str, Any]:
+    """Return the totals of a past time, which are kept: everybody asks for those of one minute."""
+    asked = span, filters, until
+    found = source.past.get(asked)
+    if found is None:
+        found = await _totals(source, span, filters, until)
+        if len(source.past) >= MAX_PAST:
+            source.past.clear()
+        source.past[asked] = found
+    return found.copy()
 
 
 async def _totals(
