@@ -37,9 +37,9 @@ matching AS (
     FROM visits_between($1, $2, $3, $4, $5, $6, $7, $8, $9)
     WHERE $12 IS NULL
     UNION ALL
-    SELECT visitor_id, count(*) FILTER (WHERE fits),
-           count(*) FILTER (WHERE fits AND event_type = 'page_view'),
-           count(*) FILTER (WHERE fits AND event_type = 'letter_generate'),
+    SELECT visitor_id, (count(*) FILTER (WHERE fits))::integer,
+           (count(*) FILTER (WHERE fits AND event_type = 'page_view'))::integer,
+           (count(*) FILTER (WHERE fits AND event_type = 'letter_generate'))::integer,
            count(*) FILTER (WHERE event_type = 'page_view') = 1
                AND count(*) FILTER (WHERE event_type NOT IN ('page_view', 'page_leave', 'click')) = 0,
            extract(epoch FROM max(created_at) - min(created_at))::integer
