@@ -720,7 +720,7 @@ LANGUAGE sql STABLE AS $$
                p.page_views || '{}'::integer[] AS page_views,
                p.actions || '{}'::integer[] AS actions, p.letters || '{}'::integer[] AS letters,
                p.paths || '[]' AS paths, p.origins || '[]' AS origins, p.clients || '[]' AS clients,
-               -- which places of the lists match, NULL where all do
+               -- which places of the lists match
                CASE WHEN of_source IS NOT NULL THEN ARRAY(
                    SELECT o ->> 0 = of_source FROM jsonb_array_elements(p.origins) AS o
                ) END AS origin_fits,
@@ -752,8 +752,8 @@ LANGUAGE sql STABLE AS $$
         GROUP BY 1
     ) AS chosen
     WHERE p.day BETWEEN from_day AND to_day
-      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[n] + 1])
-      AND (b.client_fits IS NULL OR b.client_fits[b.client[n] + 1])
+      AND (of_source IS NULL OR b.origin_fits[b.origin[n] + 1])
+      AND (coalesce(of_browser, of_os, of_device) IS NULL OR b.client_fits[b.client[n] + 1])
 $$;
 
 -- What happened in these visits and matches more filters: how many events of a type on a path (and
@@ -785,7 +785,7 @@ LANGUAGE sql STABLE AS $$
                p.fact_count || '{}'::integer[] AS fact_count,
                p.fact_seconds || '{}'::integer[] AS fact_seconds,
                p.origin || '{}'::smallint[] AS origin, p.client || '{}'::smallint[] AS client,
-               -- which places of the lists match, NULL where all do
+               -- which places of the lists match
                CASE WHEN of_source IS NOT NULL THEN ARRAY(
                    SELECT o ->> 0 = of_source FROM jsonb_array_elements(p.origins) AS o
                ) END AS origin_fits,
@@ -807,8 +807,8 @@ LANGUAGE sql STABLE AS $$
     ) AS k
     CROSS JOIN LATERAL (SELECT generate_series(k.first, k.last) AS i) AS each
     WHERE p.day BETWEEN from_day AND to_day
-      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[b.fact_visit[i]] + 1])
-      AND (b.client_fits IS NULL OR b.client_fits[b.client[b.fact_visit[i]] + 1])
+      AND (of_source IS NULL OR b.origin_fits[b.origin[b.fact_visit[i]] + 1])
+      AND (coalesce(of_browser, of_os, of_device) IS NULL OR b.client_fits[b.client[b.fact_visit[i]] + 1])
 $$;
 
 -- How many events of each type these visits had.
@@ -830,7 +830,7 @@ LANGUAGE sql STABLE AS $$
                p.type_visit || '{}'::smallint[] AS type_visit,
                p.type_count || '{}'::integer[] AS type_count,
                p.origin || '{}'::smallint[] AS origin, p.client || '{}'::smallint[] AS client,
-               -- which places of the lists match, NULL where all do
+               -- which places of the lists match
                CASE WHEN of_source IS NOT NULL THEN ARRAY(
                    SELECT o ->> 0 = of_source FROM jsonb_array_elements(p.origins) AS o
                ) END AS origin_fits,
@@ -849,8 +849,8 @@ LANGUAGE sql STABLE AS $$
     ) AS k
     CROSS JOIN LATERAL (SELECT generate_series(k.first, k.last) AS i) AS each
     WHERE p.day BETWEEN from_day AND to_day
-      AND (b.origin_fits IS NULL OR b.origin_fits[b.origin[b.type_visit[i]] + 1])
-      AND (b.client_fits IS NULL OR b.client_fits[b.client[b.type_visit[i]] + 1])
+      AND (of_source IS NULL OR b.origin_fits[b.origin[b.type_visit[i]] + 1])
+      AND (coalesce(of_browser, of_os, of_device) IS NULL OR b.client_fits[b.client[b.type_visit[i]] + 1])
 $$;
 
 -- Put the visits of a block back as rows, to be packed again another night, but for those of one

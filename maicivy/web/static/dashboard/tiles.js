@@ -49,7 +49,8 @@ function about(error) {
 /** The change from before: an arrow, a share, and in words for who cannot see them. */
 function delta(value, before, { write, better, until }) {
   if (value == null || before == null) return h("span", { className: "delta" }, "\u00a0");
-  const way = Math.sign(value - before);
+  // what is written as 0% is no change
+  const way = Math.abs(value - before) < 0.005 * before ? 0 : Math.sign(value - before);
   const said = way === 0 ? percent(0, 0) : before === 0 ? t("new_number") : percent(Math.abs(value - before) / before, 0);
   const compared = t(["down_from", "same_as", "up_from"][way + 1], { change: said, before: write(before) });
   const words = until ? `${compared}. ${t("so_far")}` : compared;
