@@ -175,6 +175,13 @@ SABOTAGES = (
         ("tests/integration/test_me.py", "-k", "other_totals"),
     ),
     Sabotage(
+        "count who is forgotten",
+        "maicivy/storage/visits.py",
+        'await self._postgres.run(connection, "uncount_visitor", visitor_id)',
+        "pass",
+        ("tests/integration/test_visits.py", "-k", "forgotten"),
+    ),
+    Sabotage(
         "compare today with the whole of yesterday",
         "maicivy/reports/summary.py",
         "is_today = span.first == span.last == today",

@@ -154,18 +154,23 @@ class Visits:
         return removed
 
     async def forget(self, visitor_id: uuid.UUID) -> None:
-        """Take a visitor's visits out of blocks, some blocks at a time, and remove all of them."""
-        while await self._forget_in_blocks(visitor_id):
-            pass
-        await self._postgres.write("delete_visits_of_visitor", visitor_id)
+        """Remove a visitor's visits and marks, and count the visitor nowhere any more.
 
-    async def _forget_in_blocks(self, visitor_id: uuid.UUID) -> int:
-        async with self._alone() as connection:
-            blocks = await self._postgres.run(
-                connection, "select_blocks_of_visitor", visitor_id, BITE_BLOCKS
-            )
-            for block in blocks:
-                await self._postgres.run(connection, "unpack_visits", block["id"], visitor_id)
+        Those in blocks become rows first, with all that is in the block, some blocks at a time.
+        """
+        while True:
+            async with self._alone() as connection:
+                if not await self._unpack(connection, visitor_id):
+                    await self._postgres.run(connection, "uncount_visitor", visitor_id)
+                    await self._postgres.run(connection, "delete_visits_of_visitor", visitor_id)
+                    return
+
+    async def _unpack(self, connection: Connection, visitor_id: uuid.UUID) -> int:
+        blocks = await self._postgres.run(
+            connection, "select_blocks_of_visitor", visitor_id, BITE_BLOCKS
+        )
+        for block in blocks:
+            await self._postgres.run(connection, "unpack_visits", block["id"])
         return len(blocks)
 
     async def _in_turn(self) -> None:

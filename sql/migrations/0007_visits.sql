@@ -388,7 +388,7 @@ deltas AS MATERIALIZED (
         ('all', ''), ('source', s.source), ('utm_source', s.utm_source),
         ('utm_medium', s.utm_medium), ('utm_campaign', s.utm_campaign), ('browser', s.browser),
         ('os', s.os), ('device', s.device), ('language', s.language),
-        ('screen', coalesce(s.screen, '(unknown)'))
+        ('screen', s.screen)
     ) AS d (dimension, value)
     WHERE d.value IS NOT NULL
     UNION ALL
@@ -853,9 +853,42 @@ LANGUAGE sql STABLE AS $$
       AND (coalesce(of_browser, of_os, of_device) IS NULL OR b.client_fits[b.client[b.type_visit[i]] + 1])
 $$;
 
--- Put the visits of a block back as rows, to be packed again another night, but for those of one
--- visitor, which are gone then.
-CREATE FUNCTION unpack_visits(block bigint, forgotten uuid) RETURNS void
+-- Count a visitor, all of whose visits are rows, among the unique visitors of no day and value any more.
+CREATE FUNCTION uncount_visitor(who uuid) RETURNS void
+LANGUAGE sql AS $$
+    WITH had AS (
+        SELECT DISTINCT v.day, d.dimension, coalesce(r.value, '(other)') AS value
+        FROM visits AS v
+        CROSS JOIN LATERAL (
+            VALUES ('all', ''), ('source', v.source), ('utm_source', v.utm_source),
+                   ('utm_medium', v.utm_medium), ('utm_campaign', v.utm_campaign), ('browser', v.browser),
+                   ('os', v.os), ('device', v.device), ('language', v.language), ('screen', v.screen)
+            UNION ALL
+            SELECT 'event_type', type FROM unnest(v.types) AS type
+            UNION ALL
+            SELECT 'path', f.path FROM unnest(v.types, v.paths) AS f (type, path)
+            WHERE f.type = 'page_view' AND f.path <> ''
+            UNION ALL
+            SELECT 'theme', theme FROM unnest(v.themes) AS theme
+        ) AS d (dimension, value)
+        LEFT JOIN rollup_values AS r ON r.day = v.day AND r.dimension = d.dimension AND r.value = d.value
+        WHERE v.visitor_id = who AND d.value IS NOT NULL
+    ),
+    counted AS (
+        SELECT day, dimension, value,
+               coalesce(day - lag(day) OVER (PARTITION BY dimension, value ORDER BY day), 32) AS gap
+        FROM had
+    )
+    UPDATE rollup_values AS r
+    SET visitors = ARRAY(
+        SELECT CASE WHEN k <= c.gap THEN greatest(u.visitors - 1, 0) ELSE u.visitors END
+        FROM unnest(r.visitors) WITH ORDINALITY AS u (visitors, k) ORDER BY k)
+    FROM counted AS c
+    WHERE r.day = c.day AND r.dimension = c.dimension AND r.value = c.value
+$$;
+
+-- Put the visits of a block back as rows, to be packed again another night.
+CREATE FUNCTION unpack_visits(block bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     block_day date := (SELECT b.day FROM visit_blocks AS b WHERE b.id = block);
@@ -874,7 +907,7 @@ JOIN (
     FROM facts_between(block_day, block_day, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
     GROUP BY visit
 ) AS f ON f.visit = v.visit
-WHERE v.visit / 4096 = block AND v.visitor_id <> forgotten;
+WHERE v.visit / 4096 = block;
 DELETE FROM visit_blocks WHERE id = block;
 END
 $$;

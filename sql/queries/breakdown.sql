@@ -29,7 +29,7 @@ WITH kept AS (
                WHEN 'source' THEN source WHEN 'utm_source' THEN utm_source
                WHEN 'utm_medium' THEN utm_medium WHEN 'utm_campaign' THEN utm_campaign
                WHEN 'browser' THEN browser WHEN 'os' THEN os WHEN 'device' THEN device
-               WHEN 'language' THEN language WHEN 'screen' THEN coalesce(screen, '(unknown)')
+               WHEN 'language' THEN language WHEN 'screen' THEN screen
            END AS value,
            visitor_id, bounced,
            extract(epoch FROM last_at - started_at)::integer AS seconds

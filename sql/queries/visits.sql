@@ -57,8 +57,12 @@ DELETE FROM rollup_hours WHERE hour < $2;
 SELECT id FROM visit_blocks WHERE $1::uuid = ANY(visitor_ids) LIMIT $2;
 
 -- name: unpack_visits
--- Make rows of the visits of the block $1 again, but for those of the visitor $2.
-SELECT unpack_visits($1, $2);
+-- Make rows of the visits of the block $1 again.
+SELECT unpack_visits($1);
+
+-- name: uncount_visitor
+-- Take the visitor $1, who has no packed visits, out of the unique visitors.
+SELECT uncount_visitor($1);
 
 -- name: delete_visits_of_visitor
 -- Remove the visits of a visitor that are not packed, and the marks.

@@ -28,6 +28,7 @@ REFERRERS = {
     "https://small.example/page": "small.example",
     "https://other.example/y": "other.example",
 }
+SCREENS = {390: "under 576", 800: "576 to 991", 1280: "992 to 1439", 1920: "1440 and more"}
 QUIET = ("page_view", "page_leave", "click")
 
 
@@ -72,6 +73,9 @@ class Visit:
             return "(direct)" if same else REFERRERS[referrer]
         if dimension == "utm_source":
             return "Campaign" if "utm_source=" in (self.first.page_url or "") else None
+        if dimension == "screen":
+            widths = (json.loads(event.data or "{}").get("width") for event in self.events)
+            return next((SCREENS[width] for width in widths if width), None)
         return str(getattr(self.first.visitor, dimension))
 
 
@@ -94,7 +98,7 @@ class World:
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        chance = random.Random(self.seed)
+        chance, self._widths = random.Random(self.seed), random.Random(self.seed)
         for number in range(60):
             who = self._visitor(chance, number)
             for _ in range(chance.choice((1, 1, 2, 4))):
@@ -122,7 +126,8 @@ class World:
     def _happen(
         self, chance: random.Random, who: Visitor, kind: str, referrer: str | None, at: dt.datetime
     ) -> None:
-        page, data, letter = chance.choice(PATHS), {}, None
+        page, letter = chance.choice(PATHS), None
+        data: dict[str, Any] = {}
         if kind == "page_view" and chance.random() < 0.1:
             page += "?utm_source=Campaign&utm_medium=mail%20box"
         if kind == "letter_generate":
@@ -130,6 +135,8 @@ class World:
             data["letter_type"] = letter
         if kind == "signup":
             data["plan"] = chance.choice(("free", "paid"))
+        if kind != "signup" and self._widths.random() < 0.5:
+            data["width"] = self._widths.choice(tuple(SCREENS))
         seconds = chance.randrange(90) if kind == "page_leave" else 0
         theme = None
         if kind == "page_view" and path_of_text(page) == "/cv" and chance.random() < 0.5:
@@ -144,6 +151,12 @@ class World:
         earlier = copy.copy(self)
         earlier.events = [event for event in self.events if event.moment.instant < instant]
         return earlier
+
+    def without(self, visitor: str) -> World:
+        """Return the same world as if `visitor` had never come."""
+        rest = copy.copy(self)
+        rest.events = [event for event in self.events if event.visitor.id != visitor]
+        return rest
 
     def visits(self) -> list[Visit]:
         """Return all visits: apart by 30 minutes of silence, and by midnight."""

@@ -108,7 +108,7 @@ async def check_all(site: Site) -> int:
             for by in ("source", "utm_source"):
                 found = await site.ask("sources", span, by=by, **asked)
                 assert found == world.by_visit(by, *span, filters), (span, filters, by)
-            for by in ("browser", "os", "device", "language"):
+            for by in ("browser", "os", "device", "language", "screen"):
                 found = await site.ask("devices", span, by=by, **asked)
                 assert found == world.by_visit(by, *span, filters), (span, filters, by)
                 rows += len(found)
@@ -165,7 +165,7 @@ async def test_unpacked_visits_are_as_they_were(site: Site, database: Database) 
     rows = f"SELECT {columns} FROM visits ORDER BY started_at, visitor_id"
     before = await database.fetch(rows)
     await visits.pack(NOW)
-    await database.execute("SELECT unpack_visits(id, $1) FROM visit_blocks", uuid.UUID(int=0))
+    await database.execute("SELECT unpack_visits(id) FROM visit_blocks")
     assert await database.fetchval("SELECT count(*) FROM visit_blocks") == 0
     assert await database.fetch(rows) == before
 
@@ -186,6 +186,19 @@ async def test_a_forgotten_visitor_is_in_no_visit(
     before = await database.fetchval(all_rows)
     await stores.forgetting.forget(uuid.UUID(visitor))
     assert await database.fetchval(all_rows) == before - visits
+    left = site.world.without(visitor)
+    for span in SPANS:
+        told = await site.ask("sessions/summary", span)
+        assert told["visitors"] == left.summary(*span, {})["visitors"]
+        assert told["events"] == site.world.summary(*span, {})["events"]
+        for report, by in (("pages", "path"), ("events", "name"), ("themes", "theme")):
+            rows = await site.ask(report, span, limit="20")
+            expected = {"pages": left.pages, "events": left.by_event, "themes": left.themes}
+            assert {row[by]: row["visitors"] for row in rows} == {
+                row[by]: row["visitors"] for row in expected[report](*span, {})
+            }
+        rows = await site.ask("devices", span, by="browser", browser="Chrome")
+        assert rows == left.by_visit("browser", *span, {"browser": "Chrome"})
     for table in ("visits", "visitor_marks"):
         found = await database.fetchval(
             f"SELECT count(*) FROM {table} WHERE visitor_id = $1", uuid.UUID(visitor)
