@@ -302,7 +302,8 @@ async def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     real = Postgres.fetch
 
     async def fetch(self: Postgres, name: str, *values: Any) -> Any:
-        asked.append(name)
+        if "grant" in name:  # the program's own tasks ask as well
+            asked.append(name)
         return await real(self, name, *values)
 
     monkeypatch.setattr(Postgres, "fetch", fetch)
