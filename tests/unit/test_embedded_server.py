@@ -142,6 +142,7 @@ class TestLock:
         os.ftruncate(held, 0)
         threading.Timer(0.2, os.close, [held]).start()
         os.close(lock.take(tmp_path, None))
+        assert (tmp_path / lock.NAME).read_text() == f"{os.getpid()}\n"
 
     def test_link_is_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "target").touch()
