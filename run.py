@@ -84,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
         (serve, "serve until Ctrl-C (default)"),
         (migrate, "bring the database schema up to date"),
         (cleanup, "delete what is past the retention, now"),
-        (verify, "compare every number in Redis with PostgreSQL"),
+        (verify, "compare Redis and the rollups with the totals in PostgreSQL"),
         (rebuild, "fill Redis again from PostgreSQL"),
         (import_, "count the page views in logs of nginx or Apache"),
         (demo, "fill an empty database with made-up visitors, to try everything"),

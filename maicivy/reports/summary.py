@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from maicivy.reports.source import Source
 
 
+# How many totals of past times are kept: one a minute for each view of today.
 MAX_PAST = 200
 
 

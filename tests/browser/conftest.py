@@ -45,6 +45,7 @@ ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ]
 SETTLE_SECONDS = 0.3
+PASSWORD = "correct horse battery staple"
 
 
 class Visitor:
@@ -144,6 +145,25 @@ async def new_visitor(browser: Browser, site: Client) -> NewVisitor:
         return await Visitor.start(browser, site, **options)
 
     return start
+
+
+@pytest.fixture
+async def guarded(make_client: ClientFactory) -> Client:
+    return await make_client(dashboard_password=PASSWORD)
+
+
+async def new_context(browser: Browser, client: Client, **options: Any) -> BrowserContext:
+    context = await browser.new_context(base_url=str(client.make_url("/")), **options)
+    context.set_default_timeout(10_000)
+    return context
+
+
+async def submit(page: Page, given: str) -> None:
+    """Type where the cursor is and press Enter, as the page is meant to be used."""
+    await page.locator("#password:focus").wait_for()
+    await page.keyboard.type(given)
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
 
 
 async def settled(client: Client, total: int) -> None:

@@ -12,40 +12,20 @@ from aiohttp import web
 from maicivy.storage.grants import Kind
 from maicivy.web import keys
 from maicivy.web.badge import text_width
+from tests.browser.conftest import PASSWORD, new_context, submit
 from tests.browser.test_pages import SCREENS, look
 from tests.conftest import API
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserContext, Page
+    from playwright.async_api import Browser, Page
 
-    from tests.conftest import Client, ClientFactory, FakeClock
+    from tests.conftest import Client, FakeClock
 
 pytestmark = pytest.mark.browser
-
-PASSWORD = "correct horse battery staple"
-
-
-@pytest.fixture
-async def guarded(make_client: ClientFactory) -> Client:
-    return await make_client(dashboard_password=PASSWORD)
-
-
-async def new_context(browser: Browser, client: Client, **options: Any) -> BrowserContext:
-    context = await browser.new_context(base_url=str(client.make_url("/")), **options)
-    context.set_default_timeout(10_000)
-    return context
 
 
 async def status_of(page: Page, path: str = f"{API}/realtime") -> int:
     return int(await page.evaluate("async (path) => (await fetch(path)).status", path))
-
-
-async def submit(page: Page, given: str) -> None:
-    """Type where the cursor is and press Enter, as the page is meant to be used."""
-    await page.locator("#password:focus").wait_for()
-    await page.keyboard.type(given)
-    async with page.expect_navigation():
-        await page.keyboard.press("Enter")
 
 
 async def test_by_keyboard_to_where_one_wanted_to_go_and_out_again(

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.conftest import there_are
+from tests.browser.conftest import PASSWORD, new_context, submit, there_are
 from tests.browser.dashboard import answered, browse, faults
-from tests.browser.test_login import PASSWORD, guarded, new_context, submit
 from tests.conftest import BROWSER
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page
 
     from tests.conftest import Client
-
-__all__ = ["guarded"]
 
 pytestmark = pytest.mark.browser
 

@@ -61,7 +61,7 @@ const AXIS = {
 
 /** What a value of `by` is called. */
 export function label(by, value) {
-  const known = { "(direct)": "direct", "(other)": "other", "(unknown)": "unknown", unknown: "unknown", other: "other" }[value];
+  const known = { "(direct)": "direct", "(other)": "other", unknown: "unknown", other: "other" }[value];
   if (known && has(known)) return t(known);
   if (["device", "screen"].includes(by) && has(`${by}_${value}`)) return t(`${by}_${value}`);
   if (by === "language") return languageName(value);
